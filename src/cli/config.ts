@@ -1,0 +1,193 @@
+import { dirname, resolve } from "node:path";
+import { parse, stringify, TomlError } from "smol-toml";
+import * as v from "valibot";
+import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { Address } from "../domain/ports.ts";
+import { parseAddress } from "../link/address.ts";
+import { DEFAULT_SETTINGS, type Settings } from "../peer/settings.ts";
+import { formatDuration, parseDuration } from "./duration.ts";
+import { isPeerName, PEER_NAME_RULE } from "./peer_name.ts";
+import { escapeText } from "./text.ts";
+
+/** What `mirrorsync.toml` says; `null` where it says nothing. */
+export interface Config {
+  readonly name: string | null;
+  readonly listen: Address | null;
+  /** Absolute. */
+  readonly watched: string | null;
+  /** Absolute. */
+  readonly synced: string | null;
+  /** An address to dial in addition to those of the peers. */
+  readonly peer: Address | null;
+  readonly settings: Settings;
+}
+
+const MIN_SCAN_MS = 1000;
+const MAX_SCAN_MS = 24 * 3_600_000;
+const MAX_LOG_DAYS = 36_500;
+
+/** A field that is text, read by `read`, whose error is the reason. */
+function text<T>(expected: string, read: (text: string) => T) {
+  return v.pipe(
+    v.string(`must be ${expected}, in quotes`),
+    v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
+      try {
+        return read(dataset.value);
+      } catch (error) {
+        addIssue({ message: `must be ${expected}: ${messageOf(error)}` });
+        return NEVER;
+      }
+    }),
+  );
+}
+
+const ADDRESS = text("an address, HOST:PORT", parseAddress);
+const FOLDER = text("the path of a folder", (path) => {
+  if (path === "" || path.includes("\0")) throw new Error(`${JSON.stringify(path)} is no path`);
+  return path;
+});
+const SCAN_RULE = 'must be a time from 1 second to 24 hours: "10m", "90s", "1h", or a number of seconds';
+const DAYS_RULE = `must be a whole number of days from 1 to ${MAX_LOG_DAYS}`;
+
+const SCHEMA = v.object({
+  name: v.exactOptional(
+    v.pipe(
+      v.string(`must be ${PEER_NAME_RULE}, in quotes`),
+      v.check(isPeerName, `must be ${PEER_NAME_RULE}`),
+    ),
+  ),
+  listen: v.exactOptional(ADDRESS),
+  watched: v.exactOptional(FOLDER),
+  synced: v.exactOptional(FOLDER),
+  peer: v.exactOptional(ADDRESS),
+  scan_interval: v.exactOptional(
+    v.pipe(
+      v.union([v.string(), v.number()], SCAN_RULE),
+      v.transform(parseDuration),
+      v.number(SCAN_RULE),
+      v.minValue(MIN_SCAN_MS, SCAN_RULE),
+      v.maxValue(MAX_SCAN_MS, SCAN_RULE),
+    ),
+  ),
+  log_days: v.exactOptional(
+    v.pipe(
+      v.number(DAYS_RULE),
+      v.integer(DAYS_RULE),
+      v.minValue(1, DAYS_RULE),
+      v.maxValue(MAX_LOG_DAYS, DAYS_RULE),
+    ),
+  ),
+});
+const KEYS = Object.keys(SCHEMA.entries);
+
+/**
+ * Reads the text of a config file. Relative folders in it are relative to the folder that the file is in.
+ *
+ * @param file The file's path, for messages and for relative folders.
+ * @throws {MirrorError} `bad_config` naming the file, every key that is wrong with its line, and what is expected.
+ */
+export function parseConfig(source: string, file: string): Config {
+  let table: Readonly<Record<string, unknown>>;
+  try {
+    table = parse(source);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const what = error.message.replace(/\n[\s\S]*/, "").replace(/^Invalid TOML document: /, "");
+    throw new MirrorError(
+      "bad_config",
+      `${file}, line ${error.line}, column ${error.column}: this is not TOML: ${what}`,
+      { cause: error },
+    );
+  }
+  const at = (key: string) => {
+    const line = lineOf(source, key);
+    return line === null ? file : `${file}, line ${line}`;
+  };
+  const problems = Object.keys(table).filter((key) => !KEYS.includes(key)).map((key) =>
+    `${at(key)}: there is no key ${escapeText(key)}: the keys are ${KEYS.join(", ")}`
+  );
+  const parsed = v.safeParse(SCHEMA, table);
+  for (const { path, message } of parsed.issues ?? []) {
+    const key = String(path?.[0]?.key);
+    const value = path?.[0]?.value;
+    const shown = message.includes(": ") && typeof value === "string" ? "" : `, not ${show(value)}`;
+    problems.push(`${at(key)}: ${key} ${message}${shown}`);
+  }
+  if (!parsed.success || problems.length > 0) throw new MirrorError("bad_config", problems.join("; "));
+  const said = parsed.output;
+  const folder = (path: string | undefined) => path === undefined ? null : resolve(dirname(file), path);
+  return {
+    name: said.name ?? null,
+    listen: said.listen ?? null,
+    watched: folder(said.watched),
+    synced: folder(said.synced),
+    peer: said.peer ?? null,
+    settings: {
+      scanIntervalMs: said.scan_interval ?? DEFAULT_SETTINGS.scanIntervalMs,
+      logDays: said.log_days ?? DEFAULT_SETTINGS.logDays,
+    },
+  };
+}
+
+/**
+ * Reads a config file; one that is not there says nothing.
+ *
+ * @throws {MirrorError} `bad_config` as {@linkcode parseConfig}, or when the file cannot be read.
+ */
+export async function loadConfig(file: string): Promise<Config> {
+  let source: string;
+  try {
+    source = new TextDecoder("utf-8", { fatal: true }).decode(await Deno.readFile(file));
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound) return parseConfig("", file);
+    const what = cause instanceof TypeError ? "it is not text in UTF-8" : messageOf(cause);
+    throw new MirrorError("bad_config", `${file} cannot be read: ${what}`, { cause });
+  }
+  return parseConfig(source, file);
+}
+
+/** The line on which a key at the top of a TOML file is set, when it is easily seen. */
+function lineOf(source: string, key: string): number | null {
+  const lines = source.split("\n");
+  const at = lines.findIndex((line) => {
+    const named = /^\s*(?:\[{1,2}\s*)?("[^"]*"|'[^']*'|[\w-]+)\s*[=.\]]/.exec(line)?.[1];
+    return named !== undefined && named.replace(/^(["'])(.*)\1$/, "$2") === key;
+  });
+  return at < 0 ? null : at + 1;
+}
+
+function show(value: unknown): string {
+  const json = JSON.stringify(value) ?? String(value);
+  return escapeText(json.length > 100 ? json.slice(0, 100) + "…" : json);
+}
+
+/** The text of a new config file: every key with what it means and its default; set are only those that are given. */
+export function configTemplate(set: { readonly listen: string | null }): string {
+  const given = (key: string, value: string | null, example: string) =>
+    value === null ? `# ${key} = ${example}` : stringify({ [key]: value }).trimEnd();
+  return `# MirrorSync: the settings of this peer. Lines that start with # are comments; remove the # to set a key.
+# Flags of \`mirrorsync run\` win over this file. A change counts from the next start on.
+
+# The folder that is sent to the other peer, and the folder that mirrors the other peer's. Both must be there, and neither
+# may lie in the other. A path that is not absolute is relative to the folder that this file is in.
+# watched = "/path/to/watched"
+# synced = "/path/to/synced"
+
+# Where to listen for the other peer, HOST:PORT. The default is port 22600 on every address of this computer, IPv4 and IPv6.
+${given("listen", set.listen, '"0.0.0.0:22600"')}
+
+# An address to dial, HOST:PORT, in addition to those that \`mirrorsync peer add --address\` has recorded. Whichever trusted
+# peer answers there is welcome; nobody else is.
+# peer = "other.example:22600"
+
+# The name that the other peer sees in its log. The default is the name in this peer's certificate.
+# name = "laptop"
+
+# Changes are noticed at once. As a safety net everything in \`watched\` is compared this often too: "10m", "90s", "1h", or a
+# number of seconds; from 1 second to 24 hours.
+# scan_interval = "${formatDuration(DEFAULT_SETTINGS.scanIntervalMs)}"
+
+# For how many days the rows of the log are kept.
+# log_days = ${DEFAULT_SETTINGS.logDays}
+`;
+}

@@ -1,0 +1,48 @@
+import type { ErrorCode } from "../domain/mirror_error.ts";
+
+/** The exit statuses of every command (DESIGN.md, Command line). */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  wrongUsage: 2,
+  noSuchPeer: 4,
+  homeInUse: 5,
+  notReached: 75,
+} as const;
+
+/** The exit status of a command that failed with `code`. */
+export function exitStatusOf(code: ErrorCode): number {
+  switch (code) {
+    case "wrong_usage":
+      return EXIT.wrongUsage;
+    case "no_such_peer":
+    case "not_trusted":
+      return EXIT.noSuchPeer;
+    case "home_in_use":
+      return EXIT.homeInUse;
+    default:
+      return EXIT.failed;
+  }
+}
+
+const MEANING: Readonly<Record<number, string>> = {
+  [EXIT.done]: "done",
+  [EXIT.failed]: "failed; the message says why and what to do",
+  [EXIT.wrongUsage]: "wrong usage",
+  [EXIT.noSuchPeer]: "no such peer, or it is not trusted",
+  [EXIT.homeInUse]: "this home is in use by another process",
+  [EXIT.notReached]: "the peer could not be reached",
+};
+
+/** The end of a command's help: its exit statuses, in the words of `special` where they mean more, and an example. */
+export function helpEnd(
+  example: string,
+  statuses: readonly number[],
+  special: Readonly<Record<number, string>> = {},
+): string {
+  const lines = statuses.map((status) =>
+    `  ${String(status).padEnd(4)}${special[status] ?? MEANING[status] ?? ""}`
+  );
+  const examples = example.split("\n").map((line) => `  $ ${line}`);
+  return ["", "Exit status:", ...lines, "", "Example:", ...examples].join("\n");
+}

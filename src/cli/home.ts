@@ -1,0 +1,145 @@
+import { join, posix, win32 } from "node:path";
+import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { Store } from "../store/store.ts";
+import { quoteForShell } from "./text.ts";
+
+/** What decides where the home is. */
+export interface HomeQuestion {
+  /** The value of `--home`, `null` without it. */
+  readonly flag: string | null;
+  readonly env: (name: string) => string | undefined;
+  readonly os: typeof Deno.build.os;
+  readonly cwd: string;
+}
+
+/**
+ * Where the home is, as an absolute path: `--home`, else `MIRRORSYNC_HOME`, else a folder in the OS's place for such data.
+ *
+ * @throws {MirrorError} `wrong_usage` when the system does not say where that is.
+ */
+export function homeDirectory({ flag, env, os, cwd }: HomeQuestion): string {
+  const { resolve, isAbsolute } = os === "windows" ? win32 : posix;
+  if (flag === "") throw new MirrorError("wrong_usage", "--home needs a folder: it was given an empty text");
+  const chosen = flag ?? (env("MIRRORSYNC_HOME") || null);
+  if (chosen !== null) return resolve(cwd, chosen);
+  const user = env(os === "windows" ? "USERPROFILE" : "HOME") || null;
+  if (os === "windows") {
+    const local = env("LOCALAPPDATA") || (user === null ? null : win32.join(user, "AppData", "Local"));
+    if (local !== null) return win32.join(local, "MirrorSync");
+  } else if (os === "darwin") {
+    if (user !== null) return posix.join(user, "Library", "Application Support", "MirrorSync");
+  } else {
+    // The XDG specification: a relative path here is invalid and to be ignored.
+    const data = env("XDG_DATA_HOME") ?? "";
+    if (isAbsolute(data)) return posix.join(data, "mirrorsync");
+    if (user !== null) return posix.join(user, ".local", "share", "mirrorsync");
+  }
+  throw new MirrorError(
+    "wrong_usage",
+    "this system does not say where a program keeps its data: give --home DIR, or set MIRRORSYNC_HOME",
+  );
+}
+
+/** A home: its folder, and how to name it on a command line that is shown to the user. */
+export class Home {
+  /** Absolute. */
+  readonly directory: string;
+  /** ` --home DIR` when the user has to give it again, else `""`. */
+  readonly flag: string;
+
+  constructor(directory: string, isDefault: boolean) {
+    this.directory = directory;
+    this.flag = isDefault ? "" : ` --home ${quoteForShell(directory)}`;
+  }
+
+  /** A command on this home, as the user would type it. */
+  command(command: string): string {
+    return `mirrorsync${this.flag} ${command}`;
+  }
+
+  get certificatePath(): string {
+    return join(this.directory, "cert.pem");
+  }
+  get keyPath(): string {
+    return join(this.directory, "key.pem");
+  }
+  get configPath(): string {
+    return join(this.directory, "mirrorsync.toml");
+  }
+  get databasePath(): string {
+    return join(this.directory, "mirrorsync.db");
+  }
+  get lockPath(): string {
+    return join(this.directory, "lock");
+  }
+
+  /**
+   * Makes the folder, for its owner alone, when it is not there.
+   *
+   * @throws {MirrorError} `failed` naming the folder.
+   */
+  async make(): Promise<void> {
+    try {
+      await Deno.mkdir(this.directory, { recursive: true, mode: 0o700 });
+    } catch (cause) {
+      throw new MirrorError(
+        "failed",
+        `the home ${this.directory} cannot be made (${messageOf(cause)}): choose another with --home`,
+        { cause },
+      );
+    }
+  }
+
+  /** Whether it has an identity, which is what `init` makes first. */
+  async isInitialised(): Promise<boolean> {
+    return await exists(this.certificatePath) || await exists(this.keyPath);
+  }
+
+  /** @throws {MirrorError} `failed` when `init` was never run here. */
+  async mustBeInitialised(): Promise<void> {
+    if (!await this.isInitialised()) throw this.notInitialised();
+  }
+
+  /** What to say when `init` was never run here. */
+  notInitialised(): MirrorError {
+    return new MirrorError(
+      "failed",
+      `there is no MirrorSync in ${this.directory} yet: make one with  ${this.command("init")}`,
+    );
+  }
+
+  /**
+   * Opens the database, making it when it is not there, readable for its owner alone (its log names every file).
+   *
+   * @throws {MirrorError} `damaged_database`, `newer_database`, or `failed` naming the file.
+   */
+  openStore(): Store {
+    try {
+      Deno.openSync(this.databasePath, { write: true, createNew: true, mode: 0o600 }).close();
+    } catch (cause) {
+      if (!(cause instanceof Deno.errors.AlreadyExists)) {
+        throw new MirrorError(
+          "failed",
+          `the database ${this.databasePath} cannot be made (${messageOf(cause)})`,
+          { cause },
+        );
+      }
+    }
+    return new Store(this.databasePath);
+  }
+}
+
+/**
+ * Whether something is at `path`, of whatever kind.
+ *
+ * @throws {MirrorError} `failed` when the system does not tell.
+ */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) return false;
+    throw new MirrorError("failed", `${path} cannot be looked at: ${messageOf(cause)}`, { cause });
+  }
+}

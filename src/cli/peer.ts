@@ -1,0 +1,190 @@
+import type { Command } from "commander";
+import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { Address } from "../domain/ports.ts";
+import { formatAddress } from "../link/address.ts";
+import type { Peer } from "../store/peers.ts";
+import { type Action, addressFlag, type Context } from "./context.ts";
+import { EXIT, helpEnd } from "./exit_status.ts";
+import { nameFlag } from "./init.ts";
+import { showFingerprint } from "./pairing.ts";
+import { isPeerName } from "./peer_name.ts";
+import { escapeText, jsonTime, jsonTimeOrNull, showPath, showTime, table } from "./text.ts";
+
+interface AddFlags {
+  readonly address?: Address;
+  readonly name?: string;
+  readonly replaces?: string;
+}
+
+/** Certificates have about 600 bytes, with a printed form around them some thousand. */
+const MAX_CERTIFICATE_BYTES = 1024 * 1024;
+
+/** Adds `mirrorsync peer add|list|remove`. */
+export function addPeer(program: Command, action: Action): void {
+  const peer = program.command("peer")
+    .summary("trust another peer, list the trusted ones, or trust one no longer")
+    .description(
+      "The peers that this one trusts. Only they can connect, and only they are connected to. A peer that runs obeys a " +
+        "change within a second.",
+    );
+  peer.command("add").argument("<cert.pem>", "the other peer's certificate, or - to read it from stdin")
+    .summary("trust exactly this certificate")
+    .description(
+      "Trusts the peer that has the key of this certificate, and nobody else. Get the certificate on the other computer with " +
+        "`mirrorsync identity --cert`, and compare the fingerprint that is shown with the one that `mirrorsync identity` " +
+        "shows there. Adding the same certificate again brings its name and address up to date.",
+    )
+    .option("--address <host:port>", "where to reach it; without one, that peer has to dial", addressFlag)
+    .option("--name <name>", "what to call it here (default: the name in the certificate)", nameFlag)
+    .option(
+      "--replaces <name>",
+      "the certificate takes the place of that peer's old one; its files are handed on",
+    )
+    .addHelpText(
+      "after",
+      helpEnd("mirrorsync peer add desktop.pem --address desktop.local:22600", [
+        EXIT.done,
+        EXIT.failed,
+        EXIT.wrongUsage,
+        EXIT.noSuchPeer,
+      ], {
+        [EXIT.failed]: "failed; the certificate cannot be used",
+        [EXIT.noSuchPeer]: "there is no peer of the name in --replaces",
+      }),
+    )
+    .action(action(add));
+  peer.command("list")
+    .summary("list the trusted peers")
+    .description(
+      "Lists the trusted peers with fingerprint and address, in the order in which they were added.",
+    )
+    .addHelpText("after", helpEnd("mirrorsync peer list", [EXIT.done, EXIT.failed, EXIT.wrongUsage]))
+    .action(action(list));
+  peer.command("remove").argument("<name>", "the peer's name here, as `peer list` shows it")
+    .summary("trust a peer no longer")
+    .description(
+      "Ends the trust in a peer, and its link. What it has sent stays in synced/ and belongs to nobody from then on; what is " +
+        "pending for it is forgotten.",
+    )
+    .addHelpText(
+      "after",
+      helpEnd("mirrorsync peer remove desktop", [EXIT.done, EXIT.failed, EXIT.wrongUsage, EXIT.noSuchPeer]),
+    )
+    .action(action(remove));
+}
+
+async function add({ home, output }: Context, file: string, flags: AddFlags): Promise<number> {
+  const [{ parseCertificate }, { loadIdentity }] = await Promise.all([
+    import("../identity/certificate.ts"),
+    import("../identity/identity.ts"),
+  ]);
+  const own = await loadIdentity(home.directory);
+  if (own === null) throw home.notInitialised();
+  const source = file === "-" ? "stdin" : showPath(file);
+  const certificate = parseCertificate(await readCertificate(file, source), { source });
+  if (certificate.fingerprint === own.fingerprint) {
+    throw new MirrorError(
+      "wrong_usage",
+      `${source} is this peer's own certificate: add the one of the other peer, which ` +
+        "`mirrorsync identity --cert` prints there",
+    );
+  }
+  const name = flags.name ?? flags.replaces ?? certificate.name;
+  if (!isPeerName(name)) {
+    throw new MirrorError(
+      "wrong_usage",
+      `the name in ${source}, ${
+        JSON.stringify(escapeText(name))
+      }, cannot name a peer: give it one with --name`,
+    );
+  }
+  const entry = {
+    name,
+    fingerprint: certificate.fingerprint,
+    certificatePem: certificate.pem,
+    address: flags.address === undefined ? null : formatAddress(flags.address),
+  };
+  using store = home.openStore();
+  const peer = flags.replaces === undefined
+    ? store.peers.add({ ...entry, addedMs: Date.now() })
+    : store.peers.replace(flags.replaces, entry);
+  if (certificate.notYetValid) {
+    output.warn(
+      `${source} is not valid before ${showTime(certificate.notBeforeMs)}: there is no link until then. ` +
+        "Is a clock wrong?",
+    );
+  }
+  const fingerprint = await showFingerprint(peer.fingerprint);
+  output.done(peerJson(peer), () => [
+    `${peer.name} is trusted now${peer.address === null ? "; it has to dial" : `, at ${peer.address}`}.`,
+    `fingerprint  ${fingerprint}`,
+  ]);
+  output.hint([`Compare the fingerprint with the one that \`mirrorsync identity\` shows on ${peer.name}.`]);
+  return EXIT.done;
+}
+
+async function list({ home, output }: Context): Promise<number> {
+  await home.mustBeInitialised();
+  using store = home.openStore();
+  const peers = store.peers.list();
+  const fingerprints = output.json
+    ? []
+    : await Promise.all(peers.map((peer) => showFingerprint(peer.fingerprint)));
+  output.result(peers.map(peerJson), () =>
+    table(peers.map((peer, i) => [
+      peer.name,
+      peer.address ?? "(it has to dial)",
+      peer.lastSeenMs === null ? "never seen" : `last seen ${showTime(peer.lastSeenMs)}`,
+      fingerprints[i]!,
+    ])));
+  if (peers.length === 0) {
+    output.hint([`No peer is trusted yet: ${home.command("peer add CERT.pem")}`]);
+  }
+  return EXIT.done;
+}
+
+async function remove({ home, output }: Context, name: string): Promise<number> {
+  await home.mustBeInitialised();
+  using store = home.openStore();
+  const peer = store.peers.remove(name);
+  output.done(peerJson(peer), () => [`${peer.name} is not trusted any more. What it sent stays in synced.`]);
+  return EXIT.done;
+}
+
+function peerJson(peer: Peer) {
+  return {
+    name: peer.name,
+    fingerprint: peer.fingerprint,
+    address: peer.address,
+    added: jsonTime(peer.addedMs),
+    lastSeen: jsonTimeOrNull(peer.lastSeenMs),
+  };
+}
+
+/** The text of a certificate file; no more is read of a file than a certificate can have. */
+async function readCertificate(path: string, source: string): Promise<string> {
+  const parts: Uint8Array<ArrayBuffer>[] = [];
+  let bytes = 0;
+  try {
+    const stream = path === "-" ? Deno.stdin.readable : (await openFile(path)).readable;
+    for await (const part of stream) {
+      parts.push(part);
+      bytes += part.length;
+      if (bytes > MAX_CERTIFICATE_BYTES) break; // leaving the loop closes the file
+    }
+  } catch (cause) {
+    throw new MirrorError("bad_certificate", `${source} cannot be read: ${messageOf(cause)}`, { cause });
+  }
+  if (bytes > MAX_CERTIFICATE_BYTES) {
+    throw new MirrorError(
+      "bad_certificate",
+      `${source} is far larger than a certificate: is it the right file?`,
+    );
+  }
+  return await new Blob(parts).text();
+}
+
+async function openFile(path: string): Promise<Deno.FsFile> {
+  if ((await Deno.stat(path)).isDirectory) throw new Error("it is a folder");
+  return await Deno.open(path, { read: true });
+}

@@ -1,0 +1,191 @@
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { MirrorError } from "../domain/mirror_error.ts";
+import type { Address } from "../domain/ports.ts";
+import type { RunStatus } from "../domain/status.ts";
+import type { Identity } from "../identity/identity.ts";
+import type { OnceResult } from "../peer/once.ts";
+import type { PeerParts, RunningPeer } from "../peer/peer.ts";
+import type { Store } from "../store/store.ts";
+import { loadConfig } from "./config.ts";
+import { type Action, addressFlag, type Context } from "./context.ts";
+import { EXIT, helpEnd } from "./exit_status.ts";
+import { checkFolders, type Folders } from "./folders.ts";
+import type { Home } from "./home.ts";
+import { HomeLock } from "./home_lock.ts";
+import { initialise } from "./initialise.ts";
+import { defaultListenAddress } from "./listen_address.ts";
+import { onceReport } from "./once_text.ts";
+import type { Output } from "./output.ts";
+import { pairingSteps } from "./pairing.ts";
+import { reportError } from "./report_error.ts";
+import { FOLDERS_FACT } from "./run_fact.ts";
+import { makeReporter } from "./reporter.ts";
+import { StopSignals } from "./stop_signals.ts";
+import { jsonTime } from "./text.ts";
+
+interface Flags {
+  readonly watched?: string;
+  readonly synced?: string;
+  readonly listen?: Address;
+  readonly peer?: Address;
+  readonly once?: true;
+}
+
+/** Adds `mirrorsync run`. */
+export function addRun(program: Command, action: Action): void {
+  program.command("run")
+    .summary("mirror, until it is stopped")
+    .description(
+      "Sends what changes in the watched folder to every trusted peer, and mirrors what they send into the synced folder. " +
+        "Ends cleanly on Ctrl-C, SIGTERM and Ctrl-Break. On a fresh home it does what `init` does first. What the flags do " +
+        "not say, mirrorsync.toml in the home does.",
+    )
+    .option("--watched <dir>", "the folder that is sent")
+    .option("--synced <dir>", "the folder that mirrors the peer's watched folder")
+    .option("--listen <host:port>", "where to listen (default: port 22600 on every address)", addressFlag)
+    .option("--peer <host:port>", "an address to dial, besides those of `peer add --address`", addressFlag)
+    .option("--once", "dial for up to 30 s, end when neither side can get any further")
+    .addHelpText(
+      "after",
+      helpEnd("mirrorsync run --watched ~/Mirror --synced ~/FromDesktop", Object.values(EXIT), {
+        [EXIT.done]: "ended as it was asked to; with --once: everything was delivered",
+        [EXIT.failed]: "failed; with --once: something is left, `mirrorsync pending` says what and why",
+        [EXIT.noSuchPeer]: "with --once: no peer is trusted",
+        [EXIT.notReached]: "with --once: no peer could be reached",
+      }),
+    )
+    .action(action(run));
+}
+
+async function run({ home, output }: Context, flags: Flags): Promise<number> {
+  using signals = new StopSignals(() => Deno.exit(EXIT.failed));
+  const { identity, made } = await initialise(home, { name: null, listen: null });
+  if (made.length > 0) output.hint([`Made ${made.join(", ")} in ${home.directory}.`]);
+  const config = await loadConfig(home.configPath);
+  const folders = await chosenFolders(home, flags, config);
+  using _lock = await HomeLock.take(home);
+  using store = home.openStore();
+  using reporter = makeReporter(output, Date.now);
+  const name = config.name ?? identity.name;
+  if (store.peers.list().length === 0) {
+    const message = `no peer is trusted yet: ${home.command("peer add CERT.pem --address HOST:PORT")}`;
+    if (flags.once) throw new MirrorError("not_trusted", message);
+    reporter.tell({ kind: "problem", level: "warning", message });
+    output.hint([...pairingSteps(home, name), "It takes effect at once, nothing has to be started again."]);
+  }
+  using _crashes = endOnCrash((error) => {
+    reporter[Symbol.dispose]();
+    Deno.exit(reportError(error, output));
+  });
+  const peer = await start({
+    name,
+    identity,
+    store,
+    folders,
+    settings: config.settings,
+    listen: flags.listen ?? config.listen ?? await defaultListenAddress(),
+    dial: flags.peer ?? config.peer,
+    once: flags.once ?? false,
+    onEvent: (event) => reporter.tell(event),
+  });
+  store.facts.set(FOLDERS_FACT, folders); // for `status` when nothing runs
+  let result: OnceResult | null;
+  let last: RunStatus;
+  try {
+    reporter.follow(() => peer.status());
+    result = await Promise.race([signals.asked.then(() => null), peer.finished]);
+    last = peer.status();
+  } finally {
+    reporter[Symbol.dispose](); // the live line is gone before anything else is said
+    await peer.stop();
+  }
+  return result === null ? EXIT.done : tellOnce(result, last, store, output, home);
+}
+
+/** Builds the peer out of the real system. Its rooms are loaded here: no other command needs them. */
+async function start(
+  known:
+    & Pick<PeerParts, "name" | "store" | "settings" | "listen" | "dial" | "once" | "onEvent">
+    & { readonly identity: Identity; readonly folders: Folders },
+): Promise<RunningPeer> {
+  const [{ startPeer }, { TlsNetwork }, { DiskTree }, { SystemClock }, { SystemRandom }] = await Promise.all([
+    import("../peer/peer.ts"),
+    import("../link/tls_network.ts"),
+    import("../system/disk_tree.ts"),
+    import("../system/system_clock.ts"),
+    import("../system/system_random.ts"),
+  ]);
+  const { identity, folders, ...parts } = known;
+  const clock = new SystemClock();
+  return await startPeer({
+    ...parts,
+    fingerprint: identity.fingerprint,
+    pid: Deno.pid,
+    system: Deno.build.os === "windows" ? "windows" : "unix",
+    watched: new DiskTree(folders.watched),
+    synced: new DiskTree(folders.synced),
+    network: new TlsNetwork({ identity, trusted: () => parts.store.peers.list(), clock }),
+    clock,
+    random: new SystemRandom(),
+  });
+}
+
+/** Hands over an error that nobody caught, instead of the runtime's stack trace on the user's terminal. */
+function endOnCrash(crash: (error: unknown) => void): Disposable {
+  const rejected = (event: PromiseRejectionEvent) => (event.preventDefault(), crash(event.reason));
+  const thrown = (event: ErrorEvent) => (event.preventDefault(), crash(event.error));
+  globalThis.addEventListener("unhandledrejection", rejected);
+  globalThis.addEventListener("error", thrown);
+  return {
+    [Symbol.dispose]: () => {
+      globalThis.removeEventListener("unhandledrejection", rejected);
+      globalThis.removeEventListener("error", thrown);
+    },
+  };
+}
+
+/** The folders that flags and config name. @throws {MirrorError} `wrong_usage` when one is not named, or `bad_folder`. */
+function chosenFolders(
+  home: Home,
+  flags: Flags,
+  config: { readonly watched: string | null; readonly synced: string | null },
+): Promise<Folders> {
+  const chosen = (key: "watched" | "synced"): string => {
+    const flag = flags[key];
+    if (flag === "") {
+      throw new MirrorError("wrong_usage", `--${key} needs a folder: it was given an empty text`);
+    }
+    const path = flag === undefined ? config[key] : resolve(flag);
+    if (path !== null) return path;
+    throw new MirrorError(
+      "wrong_usage",
+      `which folder is the ${key} one? Give --${key} DIR, or set ${key} in ${home.configPath}`,
+    );
+  };
+  return checkFolders({ watched: chosen("watched"), synced: chosen("synced"), home: home.directory });
+}
+
+/** Says how a run with `--once` ended; the exit status. */
+function tellOnce(result: OnceResult, last: RunStatus, store: Store, output: Output, home: Home): number {
+  const status = !result.reached ? EXIT.notReached : result.left > 0 ? EXIT.failed : EXIT.done;
+  const rows = store.peers.list().flatMap((peer) =>
+    store.pending.list(peer.number, 5).map((pending) => ({ peer: peer.name, pending }))
+  );
+  const lines = onceReport(result, last, rows, home);
+  if (output.json) {
+    output.jsonLine({
+      at: jsonTime(Date.now()),
+      kind: "finished",
+      level: status === EXIT.done ? "info" : "warning",
+      message: lines.map((line) => line.trim()).join(" "),
+      path: null,
+      peer: null,
+      reached: result.reached,
+      left: result.left,
+    });
+  }
+  if (status === EXIT.done) output.hint(lines);
+  else lines.forEach((line, i) => output.line(i === 0 ? `mirrorsync: ${line}` : line));
+  return status;
+}

@@ -1,0 +1,342 @@
+import {
+  type HeaderExtensions,
+  idOf,
+  NO_EXTENSIONS,
+  parseRawHeader,
+  type RawHeader,
+} from "../domain/header.ts";
+import { codeOf, type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { Clock, Connection, Random } from "../domain/ports.ts";
+import { FrameReader } from "../wire/frame_reader.ts";
+import { FrameWriter, type Lane } from "../wire/frame_writer.ts";
+import type { Extension, Hello } from "../wire/hello.ts";
+import { Credit } from "./credit.ts";
+
+/** A reply to a request. `header` has further fields for some extension requests, which may also bring content. */
+export interface Reply {
+  readonly status: "ok" | "error";
+  readonly code: string;
+  readonly message: string;
+  readonly header: RawHeader;
+  readonly content: Uint8Array;
+}
+
+/**
+ * Takes a frame that is not a reply. It reads as much of the content as it wants; the rest is skipped when it resolves, and the
+ * next frame is read only then. It must not throw.
+ */
+export type FrameHandler = (link: Link, header: RawHeader, content: FrameReader) => Promise<void>;
+
+/** How often a link looks whether the other side is still there. */
+const TICK_MS = 3_000;
+/** Silent ticks after which a link is dead: found out within 18 s, as the first tick after a byte does not count. */
+const DEAD_TICKS = 5;
+/** Silent ticks inside a frame or before a reply after which a link without keep-alive is given up. */
+const STALLED_TICKS = 10;
+/** Content that no longer matters is read over up to this size, to keep the link; past it the link is closed. */
+const MAX_SKIPPED_BYTES = 256 * 1024 * 1024;
+/** The largest content of a reply that is accepted: a listing of one bucket of a tree. */
+const MAX_REPLY_BYTES = 64 * 1024 * 1024;
+/** Credit is returned in lumps of at least this, so that returning it costs next to nothing. */
+const GRANT_BYTES = 256 * 1024;
+
+/**
+ * One link to one peer: frames in both directions, requests with their replies, keep-alive and flow control. Full after a hello,
+ * plain without one.
+ */
+export class Link {
+  readonly connection: Connection;
+  /** The peer's local number and name. */
+  readonly peer: { readonly number: number; readonly name: string };
+  /** Resolves with the reason when the link has ended. */
+  readonly closed: Promise<MirrorError>;
+  readonly openedMs: number;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #reader: FrameReader;
+  readonly #writer: FrameWriter;
+  readonly #outstanding = new Map<
+    string,
+    { resolve: (reply: Reply) => void; reject: (error: unknown) => void }
+  >();
+  #hello: Hello | null = null;
+  #shared: ReadonlySet<Extension> = new Set();
+  #credit = new Credit(Infinity);
+  #held: Promise<void> | null = null;
+  /** Resolves when the peer has ended its direction. */
+  #served: Promise<unknown> = new Promise(() => {});
+  #ungranted = 0;
+  #bytesSeen = 0;
+  #silentTicks = 0;
+  #cancelTick: () => void = () => {};
+  #ended: MirrorError | null = null;
+  #resolveClosed!: (reason: MirrorError) => void;
+
+  constructor(
+    parts: { connection: Connection; peer: { number: number; name: string }; clock: Clock; random: Random },
+  ) {
+    this.connection = parts.connection;
+    this.peer = parts.peer;
+    this.#clock = parts.clock;
+    this.#random = parts.random;
+    this.openedMs = parts.clock.now();
+    this.#reader = new FrameReader(() => this.connection.read());
+    this.#writer = new FrameWriter((bytes) => this.connection.write(bytes));
+    this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
+    this.#tick();
+  }
+
+  /** The peer's hello; `null` on a plain link. */
+  get hello(): Hello | null {
+    return this.#hello;
+  }
+
+  get isClosed(): boolean {
+    return this.#ended !== null;
+  }
+
+  get bytesWritten(): number {
+    return this.#writer.bytesWritten;
+  }
+
+  get bytesRead(): number {
+    return this.#reader.bytesRead;
+  }
+
+  /** Whether both sides have the extension. */
+  has(extension: Extension): boolean {
+    return this.#shared.has(extension);
+  }
+
+  /** The optional header fields that may be used on this link. */
+  get headerExtensions(): HeaderExtensions {
+    if (this.#hello === null) return NO_EXTENSIONS;
+    return {
+      folders: this.has("folders"),
+      modes: this.has("modes"),
+      offer: this.has("offer"),
+      pieces: this.has("pieces"),
+    };
+  }
+
+  /** Makes the link a full one. */
+  becomeFull(theirs: Hello, ours: Hello): void {
+    this.#hello = theirs;
+    this.#shared = new Set([...theirs.extensions].filter((extension) => ours.extensions.has(extension)));
+    this.#credit = new Credit(this.has("credit") ? theirs.windowBytes : Infinity);
+  }
+
+  /** Keeps the link from reading past the next frame until the returned function is called: that frame decides how to read on. */
+  hold(): () => void {
+    let release!: () => void;
+    this.#held = new Promise((resolve) =>
+      release = () => {
+        this.#held = null;
+        resolve();
+      }
+    );
+    return release;
+  }
+
+  /** Reads frames until the stream ends; the returned promise resolves when it has, with or without an error. */
+  serve(onFrame: FrameHandler): Promise<MirrorError | null> {
+    const ended = this.#readFrames(onFrame);
+    this.#served = ended;
+    return ended;
+  }
+
+  async #readFrames(onFrame: FrameHandler): Promise<MirrorError | null> {
+    try {
+      for (;;) {
+        const head = await this.#reader.head();
+        if (head === null) return null;
+        let header: RawHeader;
+        try {
+          header = parseRawHeader(head.headerBytes);
+        } catch (error) {
+          this.refuse(null, codeOf(error, "bad_header"), messageOf(error));
+          await this.#skipRest();
+          continue;
+        }
+        if (header["action"] === undefined && header["status"] !== undefined) await this.#takeReply(header);
+        else if (header["action"] === "ping") this.reply({ status: "ok", id: idOf(header) });
+        else if (header["action"] === "credit" && this.has("credit")) this.#takeCredit(header);
+        else await onFrame(this, header, this.#reader);
+        await this.#skipRest();
+        if (this.#held !== null) await this.#held;
+      }
+    } catch (error) {
+      const reason = error instanceof MirrorError
+        ? error
+        : new MirrorError("link_closed", messageOf(error), { cause: error });
+      if (reason.code === "bad_frame") await this.#lastWord(reason);
+      return reason;
+    }
+  }
+
+  /**
+   * Sends a request and waits for its reply.
+   *
+   * @throws {MirrorError} `link_closed` when the link ends first: whether the request took effect is then unknown.
+   */
+  request(lane: Lane, header: { readonly id: string }, content: Uint8Array | null = null): Promise<Reply> {
+    const reply = this.expectReply(header.id);
+    this.#writer.send(lane, header, content).catch((error) => this.close(linkError(error)));
+    return reply;
+  }
+
+  /** Waits for the reply to a request that is sent by {@linkcode notify}, in several frames. */
+  expectReply(id: string): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended !== null) return reject(this.#ended);
+      this.#outstanding.set(id, { resolve, reject });
+    });
+  }
+
+  /** No longer waits for a reply. */
+  forget(id: string): void {
+    this.#outstanding.delete(id);
+  }
+
+  /** Sends one frame whose content is made while it is written; nothing else is sent in the meantime. */
+  async stream(header: object, contentBytes: number, source: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      await this.#writer.stream(header, contentBytes, source);
+    } catch (error) {
+      // Part of a frame is out: nothing can follow it.
+      this.close(linkError(error));
+      throw error;
+    }
+  }
+
+  /** Sends a frame that has no reply; resolves when it was handed to the system. */
+  notify(lane: Lane, header: object, content: Uint8Array | null = null): Promise<void> {
+    return this.#writer.send(lane, header, content);
+  }
+
+  /** Answers a request. */
+  reply(header: object, content: Uint8Array | null = null): void {
+    this.#writer.send("control", header, content).catch((error) => this.close(linkError(error)));
+  }
+
+  /** Answers a request with an error; without an id when the request had none that could be read. */
+  refuse(id: string | null, code: ErrorCode, message: string): void {
+    this.reply({ status: "error", ...(id === null ? {} : { id }), code, message });
+  }
+
+  /** Waits until the peer has room for an operation or a piece of `contentBytes`. */
+  credit(contentBytes: number, bulk: boolean): Promise<void> {
+    return this.#credit.take(contentBytes, bulk);
+  }
+
+  /** Returns credit to the peer: `bytes` of what it sent (with each frame's cost) were taken. */
+  grant(bytes: number): void {
+    if (!this.has("credit") || this.isClosed) return;
+    this.#ungranted += bytes;
+    if (this.#ungranted < GRANT_BYTES) return;
+    this.reply({ action: "credit", bytes: this.#ungranted });
+    this.#ungranted = 0;
+  }
+
+  /** Ends the link at once, with what is on its way in either direction. Safe to call again. */
+  close(reason: MirrorError): void {
+    if (this.#ended !== null) return;
+    this.#ended = reason;
+    this.#cancelTick();
+    this.#writer.break(reason);
+    this.#credit.close(reason);
+    for (const { reject } of this.#outstanding.values()) reject(reason);
+    this.#outstanding.clear();
+    this.connection.close();
+    this.#resolveClosed(reason);
+  }
+
+  /**
+   * Queued frames go out, then our direction ends; the link is closed when the other side has ended its own, or after a second:
+   * closing at once could take back what is still on its way.
+   */
+  async flushAndEnd(): Promise<void> {
+    if (this.#ended !== null) return;
+    await this.#writer.idle();
+    await this.connection.closeWrite().catch(() => {});
+    let cancel = () => {};
+    const patience = new Promise<void>((resolve) => cancel = this.#clock.after(1_000, resolve));
+    await Promise.race([this.closed, this.#served, patience]);
+    cancel();
+    this.close(new MirrorError("link_closed", "the peer ended the link"));
+  }
+
+  async #lastWord(reason: MirrorError): Promise<void> {
+    this.refuse(null, reason.code, reason.message);
+    await this.#writer.idle();
+    await this.connection.closeWrite().catch(() => {});
+  }
+
+  async #skipRest(): Promise<void> {
+    if (this.#reader.contentLeft > MAX_SKIPPED_BYTES) {
+      throw new MirrorError(
+        "bad_frame",
+        `content of ${this.#reader.contentLeft} bytes that belongs to nothing`,
+      );
+    }
+    await this.#reader.skip();
+  }
+
+  async #takeReply(header: RawHeader): Promise<void> {
+    if (this.#reader.contentLeft > MAX_REPLY_BYTES) {
+      throw new MirrorError("bad_frame", "a reply's content is too large");
+    }
+    const content = await this.#reader.rest();
+    // A peer that speaks only the plain protocol may leave the id out; it is sent one request at a time.
+    const id = idOf(header) ?? this.#outstanding.keys().next().value;
+    const waiting = id === undefined ? undefined : this.#outstanding.get(id);
+    if (id === undefined || waiting === undefined) return;
+    this.#outstanding.delete(id);
+    const { status, code, message } = header;
+    waiting.resolve({
+      status: status === "ok" ? "ok" : "error",
+      code: typeof code === "string" ? code : "failed",
+      message: typeof message === "string" ? message.slice(0, 2000) : "the peer gave no reason",
+      header,
+      content,
+    });
+  }
+
+  #takeCredit(header: RawHeader): void {
+    const bytes = header["bytes"];
+    if (typeof bytes === "number" && Number.isSafeInteger(bytes) && bytes > 0) this.#credit.grant(bytes);
+  }
+
+  /**
+   * Counts silence in ticks, not by the clock: a process that was stopped, or a control thread that was busy, first reads what
+   * has come meanwhile before it gives anybody up.
+   */
+  #tick(): void {
+    this.#cancelTick = this.#clock.after(TICK_MS, () => {
+      const seen = this.#reader.bytesRead + this.#writer.bytesWritten * (this.#hello === null ? 1 : 0);
+      this.#silentTicks = seen === this.#bytesSeen ? this.#silentTicks + 1 : 0;
+      this.#bytesSeen = seen;
+      if (this.#hello !== null) {
+        if (this.#silentTicks >= DEAD_TICKS) return this.#stalled("the peer has been silent for 15 s");
+        if (this.#silentTicks >= 1) {
+          this.request("control", { id: this.#random.uuid(), ...{ action: "ping" } }).catch(() => {});
+        }
+      } else if (
+        this.#silentTicks >= STALLED_TICKS && (this.#reader.insideFrame || this.#outstanding.size > 0)
+      ) {
+        return this.#stalled("the peer fell silent inside a frame or before its reply");
+      }
+      this.#tick();
+    });
+  }
+
+  #stalled(message: string): void {
+    this.close(new MirrorError("link_stalled", message));
+  }
+}
+
+function linkError(error: unknown): MirrorError {
+  return error instanceof MirrorError
+    ? error
+    : new MirrorError("link_closed", messageOf(error), { cause: error });
+}

@@ -1,0 +1,368 @@
+import { idOf, type RawHeader } from "../domain/header.ts";
+import { linkThatStays } from "../domain/link_choice.ts";
+import { codeOf, messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { Address, Clock, Connection, Network, Random } from "../domain/ports.ts";
+import { type Hello, helloFields, parseHello } from "../wire/hello.ts";
+import { Dialler } from "./dialler.ts";
+import { formatAddress, parseAddress } from "./address.ts";
+import { type FrameHandler, Link } from "./link.ts";
+
+/** A peer as the links need it. */
+export interface LinkPeer {
+  readonly number: number;
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly address: string | null;
+}
+
+export interface LinkManagerParts {
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly fingerprint: string;
+  /** What we say of ourselves on every link. */
+  readonly hello: Hello;
+  /** The peers that are trusted now. */
+  readonly peers: () => readonly LinkPeer[];
+  /** An address to dial beside those of the peers. */
+  readonly dial: Address | null;
+  /** Takes every frame that the link does not answer by itself. */
+  readonly onFrame: FrameHandler;
+  /** A link on which operations can be sent is up. */
+  readonly onUp: (link: Link) => void;
+  /**
+   * A link has ended: resolves when nothing that came by it can be applied any more. A link that takes its place is answered
+   * only then.
+   */
+  readonly release: (link: Link, reason: MirrorError) => Promise<void>;
+  /** All that a half-closing client sent was answered. */
+  readonly answered: (link: Link) => Promise<void>;
+  readonly onDialFailure: (peer: LinkPeer | null, error: MirrorError, nextMs: number) => void;
+}
+
+/** How long the answer to a hello may take. */
+const HELLO_DEADLINE_MS = 10_000;
+/** How long an old link has to answer a ping when a new one asks for its place. */
+const STILL_THERE_MS = 2_000;
+/** Links without hello that one peer may hold at once. */
+const MAX_PLAIN_LINKS = 16;
+/** While something is not linked, the clock is looked at this often for a jump: the machine was asleep. */
+const WAKE_CHECK_MS = 2_000;
+
+/**
+ * Keeps one link to each trusted peer: accepts, dials, says hello, and decides which of two links stays. Links of clients that
+ * say no hello stand beside that one.
+ */
+export class LinkManager {
+  readonly #parts: LinkManagerParts;
+  /** The link on which we send to a peer, by the peer's number. */
+  readonly #current = new Map<number, Link>();
+  readonly #all = new Set<Link>();
+  readonly #served = new Set<Promise<void>>();
+  readonly #diallers = new Map<string, Dialler>();
+  readonly #waitingForLoss = new Set<() => void>();
+  /** Answers to hellos, one after the other for each peer, so that two links cannot both win. */
+  readonly #turn = new Map<number, Promise<unknown>>();
+  #stopped = false;
+  #cancelWakeCheck: () => void = () => {};
+
+  constructor(parts: LinkManagerParts) {
+    this.#parts = parts;
+  }
+
+  /** Starts dialling. */
+  start(): void {
+    this.refresh();
+    this.#watchForWake(this.#parts.clock.now());
+  }
+
+  /** The link on which operations can be sent to a peer. */
+  linkTo(peer: number): Link | null {
+    return this.#current.get(peer) ?? null;
+  }
+
+  /** The live links of all kinds. */
+  links(): Iterable<Link> {
+    return this.#all;
+  }
+
+  /** Brings links and diallers in line with the peers that are trusted now. */
+  refresh(): void {
+    if (this.#stopped) return;
+    const peers = this.#parts.peers();
+    for (const link of [...this.#all]) {
+      const peer = peers.find((p) => p.fingerprint === link.connection.peerFingerprint);
+      if (peer === undefined) {
+        link.close(new MirrorError("not_trusted", `${link.peer.name} is no longer a trusted peer`));
+      }
+    }
+    const wanted = new Map<string, { address: Address; peer: LinkPeer | null }>();
+    for (const peer of peers) {
+      if (peer.address === null) continue;
+      wanted.set(`${peer.fingerprint} ${peer.address}`, { address: parseAddress(peer.address), peer });
+    }
+    if (this.#parts.dial !== null) {
+      wanted.set(`* ${formatAddress(this.#parts.dial)}`, { address: this.#parts.dial, peer: null });
+    }
+    for (const [key, dialler] of this.#diallers) {
+      if (wanted.has(key)) continue;
+      this.#diallers.delete(key);
+      this.#track(dialler.stop());
+    }
+    for (const [key, { address, peer }] of wanted) {
+      if (!this.#diallers.has(key)) this.#diallers.set(key, this.#dialler(address, peer));
+    }
+  }
+
+  /** Takes over a connection that was dialled by the peer. */
+  accept(connection: Connection): void {
+    const peer = this.#peerOf(connection);
+    if (peer === null || this.#stopped) return connection.close();
+    const link = this.#newLink(connection, peer);
+    let first = true;
+    this.#serve(link, async (l, header, content) => {
+      const isFirst = first;
+      first = false;
+      if (header["action"] !== "hello") {
+        if (isFirst && !this.#plainLinkFits(l)) return;
+        // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
+        if (isFirst) this.#kick();
+        return this.#parts.onFrame(l, header, content);
+      }
+      if (!isFirst) return l.refuse(idOf(header), "bad_hello", "a hello must be the first frame of a link");
+      await this.#answerHello(l, header);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelWakeCheck();
+    for (const dialler of this.#diallers.values()) this.#track(dialler.stop());
+    this.#diallers.clear();
+    for (const link of [...this.#all]) {
+      link.close(new MirrorError("link_closed", "this side is shutting down"));
+    }
+    while (this.#served.size > 0) await Promise.all(this.#served);
+  }
+
+  #peerOf(connection: Connection): LinkPeer | null {
+    return this.#parts.peers().find((peer) => peer.fingerprint === connection.peerFingerprint) ?? null;
+  }
+
+  #newLink(connection: Connection, peer: LinkPeer): Link {
+    const { clock, random } = this.#parts;
+    const link = new Link({ connection, peer: { number: peer.number, name: peer.name }, clock, random });
+    this.#all.add(link);
+    this.#track(link.closed.then((reason) => this.#ended(link, reason)));
+    return link;
+  }
+
+  /** Reads a link's frames until it ends, then ends it. */
+  #serve(link: Link, onFrame: FrameHandler): void {
+    this.#track((async () => {
+      const error = await link.serve(onFrame);
+      if (error === null && link.hello === null) {
+        // The client has ended its direction: it still gets its replies.
+        await Promise.race([this.#parts.answered(link), link.closed]);
+        await link.flushAndEnd();
+      }
+      link.close(error ?? new MirrorError("link_closed", "the peer ended the link"));
+    })());
+  }
+
+  async #ended(link: Link, reason: MirrorError): Promise<void> {
+    this.#all.delete(link);
+    if (this.#current.get(link.peer.number) === link) this.#current.delete(link.peer.number);
+    await this.#parts.release(link, reason);
+    for (const wake of [...this.#waitingForLoss]) wake();
+  }
+
+  #plainLinkFits(link: Link): boolean {
+    const plain = [...this.#all].filter((l) => l.peer.number === link.peer.number && l.hello === null);
+    if (plain.length <= MAX_PLAIN_LINKS) return true;
+    link.close(
+      new MirrorError(
+        "not_accepting",
+        `${link.peer.name} holds more than ${MAX_PLAIN_LINKS} links without a hello`,
+      ),
+    );
+    return false;
+  }
+
+  /** Answers a hello, after the answers to earlier ones of the same peer. */
+  #answerHello(link: Link, header: RawHeader): Promise<void> {
+    const before = this.#turn.get(link.peer.number) ?? Promise.resolve();
+    const mine = before.then(() => this.#decideOn(link, header));
+    this.#turn.set(link.peer.number, mine);
+    return mine;
+  }
+
+  async #decideOn(link: Link, header: RawHeader): Promise<void> {
+    const id = idOf(header);
+    if (link.isClosed) return;
+    let theirs: Hello;
+    try {
+      theirs = parseHello(header);
+    } catch (error) {
+      return link.refuse(id, codeOf(error, "bad_hello"), messageOf(error));
+    }
+    if (!await this.#takesTheLink(link, theirs, false)) {
+      link.refuse(id, "duplicate_link", "there is a link already, and it stays");
+      return;
+    }
+    if (link.isClosed) return;
+    link.becomeFull(theirs, this.#parts.hello);
+    link.reply({ status: "ok", id, ...helloFields(this.#parts.hello) });
+    this.#up(link);
+  }
+
+  /** Whether a fresh link stays; if so, the one before it is ended, and all that came by it is done with. */
+  async #takesTheLink(fresh: Link, theirs: Hello, dialled: boolean): Promise<boolean> {
+    const old = this.#current.get(fresh.peer.number);
+    if (old === undefined || old === fresh) return true;
+    const dialler = (byUs: boolean) => byUs ? this.#parts.fingerprint : fresh.connection.peerFingerprint;
+    const stays = old.hello === null ? "fresh" : linkThatStays(
+      { diallerFingerprint: dialler(old.connection.dialled), peerProcess: old.hello.process },
+      { diallerFingerprint: dialler(dialled), peerProcess: theirs.process },
+    );
+    if (stays === "old" && await this.#answers(old)) return false;
+    old.close(new MirrorError("duplicate_link", "another link to the peer took its place"));
+    await this.#parts.release(
+      old,
+      new MirrorError("duplicate_link", "another link to the peer took its place"),
+    );
+    return true;
+  }
+
+  /** Whether a link that is to stay is alive: the peer would not dial if it thought so, unless both dialled at once. */
+  #answers(link: Link): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.clock.after(STILL_THERE_MS, () => resolve(false));
+      const settle = (alive: boolean) => {
+        cancel();
+        resolve(alive);
+      };
+      const ping = { id: this.#parts.random.uuid(), action: "ping" };
+      link.request("control", ping).then(() => settle(true), () => settle(false));
+    });
+  }
+
+  #up(link: Link): void {
+    this.#current.set(link.peer.number, link);
+    this.#parts.onUp(link);
+  }
+
+  #dialler(address: Address, peer: LinkPeer | null): Dialler {
+    const { network, clock, random } = this.#parts;
+    let answering = peer?.number ?? null;
+    return new Dialler({
+      address,
+      expect: peer?.fingerprint ?? null,
+      network,
+      clock,
+      random,
+      needed: () => this.#noLinkTo(() => answering),
+      adopt: async (connection) => {
+        const found = this.#peerOf(connection);
+        if (found === null) {
+          connection.close();
+          throw new MirrorError(
+            "not_trusted",
+            `whoever answers at ${formatAddress(address)} is not a trusted peer`,
+          );
+        }
+        answering = found.number;
+        await this.#greet(connection, found);
+      },
+      onFailure: (error, nextMs) => this.#parts.onDialFailure(peer, error, nextMs),
+    });
+  }
+
+  /** Says hello on a connection that we dialled, and stays until its link has ended. */
+  async #greet(connection: Connection, peer: LinkPeer): Promise<void> {
+    const link = this.#newLink(connection, peer);
+    const release = link.hold();
+    try {
+      await this.#sayHello(link, peer);
+    } finally {
+      release();
+    }
+    await link.closed;
+  }
+
+  async #sayHello(link: Link, peer: LinkPeer): Promise<void> {
+    this.#serve(link, this.#parts.onFrame);
+    const cancel = this.#parts.clock.after(
+      HELLO_DEADLINE_MS,
+      () => link.close(new MirrorError("unreachable", `${peer.name} did not answer the hello within 10 s`)),
+    );
+    let reply;
+    try {
+      reply = await link.request("control", {
+        id: this.#parts.random.uuid(),
+        ...{ action: "hello", ...helloFields(this.#parts.hello) },
+      });
+    } finally {
+      cancel();
+    }
+    if (reply.status === "error" && reply.code === "duplicate_link") {
+      link.close(new MirrorError("duplicate_link", "there is a link already, and it stays"));
+      return;
+    }
+    const before = this.#turn.get(peer.number) ?? Promise.resolve();
+    const mine = before.then(async () => {
+      if (link.isClosed) return;
+      if (reply.status === "ok") {
+        const theirs = parseHello(reply.header);
+        if (!await this.#takesTheLink(link, theirs, true)) {
+          return link.close(new MirrorError("duplicate_link", "there is a link already, and it stays"));
+        }
+        if (link.isClosed) return;
+        link.becomeFull(theirs, this.#parts.hello);
+      } else if (this.#current.has(peer.number)) {
+        return link.close(new MirrorError("duplicate_link", "there is a link already, and it stays"));
+      }
+      this.#up(link);
+    });
+    this.#turn.set(peer.number, mine.catch(() => {}));
+    try {
+      await mine;
+    } catch (error) {
+      link.close(error instanceof MirrorError ? error : new MirrorError("bad_hello", messageOf(error)));
+      throw error;
+    }
+  }
+
+  /** Resolves when there is no link to the peer; at once while it is not known who answers. */
+  async #noLinkTo(peer: () => number | null): Promise<void> {
+    for (;;) {
+      const number = peer();
+      if (number === null || !this.#current.has(number)) return;
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          this.#waitingForLoss.delete(wake);
+          resolve();
+        };
+        this.#waitingForLoss.add(wake);
+      });
+    }
+  }
+
+  #kick(): void {
+    for (const dialler of this.#diallers.values()) dialler.kick();
+  }
+
+  /** A machine that wakes up from sleep sees the clock jump: what was unreachable before may be there now. */
+  #watchForWake(lastMs: number): void {
+    this.#cancelWakeCheck = this.#parts.clock.after(WAKE_CHECK_MS, () => {
+      const now = this.#parts.clock.now();
+      if (Math.abs(now - lastMs - WAKE_CHECK_MS) > 10_000) this.#kick();
+      this.#watchForWake(now);
+    });
+  }
+
+  #track(work: Promise<void>): void {
+    const done = work.catch(() => {}).finally(() => this.#served.delete(done));
+    this.#served.add(done);
+  }
+}

@@ -1,0 +1,47 @@
+import type { Clock } from "../domain/ports.ts";
+
+/** How a run with `once` ended. */
+export interface OnceResult {
+  /** Whether a peer was reached at all. */
+  readonly reached: boolean;
+  /** Paths that are still pending, over all peers. */
+  readonly left: number;
+}
+
+/** How long a peer is dialled, at the start and again after a link was lost. */
+const REACH_MS = 30_000;
+/** How often the conditions are looked at; they are also looked at whenever something was delivered. */
+const LOOK_MS = 50;
+
+export interface OnceParts {
+  readonly clock: Clock;
+  /** Whether any peer is linked now. */
+  readonly linked: () => boolean;
+  /** Whether neither side can get any further, as far as the linked peers go. */
+  readonly settled: () => boolean;
+  readonly left: () => number;
+}
+
+/** Waits until a run with `once` has done what it can. */
+export function whenDone(
+  parts: OnceParts,
+): { readonly result: Promise<OnceResult>; readonly cancel: () => void } {
+  let cancel = () => {};
+  const result = new Promise<OnceResult>((resolve) => {
+    let reached = false;
+    let alone = parts.clock.monotonic();
+    const look = () => {
+      const now = parts.clock.monotonic();
+      if (parts.linked()) {
+        reached = true;
+        alone = now;
+        if (parts.settled()) return resolve({ reached, left: parts.left() });
+      } else if ((reached && parts.left() === 0 && parts.settled()) || now - alone >= REACH_MS) {
+        return resolve({ reached, left: parts.left() });
+      }
+      cancel = parts.clock.after(LOOK_MS, look);
+    };
+    look();
+  });
+  return { result, cancel: () => cancel() };
+}

@@ -1,0 +1,518 @@
+import type { EventSink } from "../domain/events.ts";
+import type { RawHeader } from "../domain/header.ts";
+import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
+import type { PeerLinkStatus, Problem, RunStatus } from "../domain/status.ts";
+import { formatAddress } from "../link/address.ts";
+import type { Link } from "../link/link.ts";
+import { LinkManager } from "../link/link_manager.ts";
+import { Receiver } from "../receive/receiver.ts";
+import { noteChanges } from "../send/pending_plan.ts";
+import { Sender } from "../send/sender.ts";
+import type { Peer } from "../store/peers.ts";
+import type { Store } from "../store/store.ts";
+import type { Change } from "../watch/sighting.ts";
+import { Observer } from "../watch/observer.ts";
+import type { FrameReader } from "../wire/frame_reader.ts";
+import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
+import { type OnceResult, whenDone } from "./once.ts";
+import type { Settings } from "./settings.ts";
+import { Traffic } from "./traffic.ts";
+
+/** All that a peer is built from. Every port is handed in. */
+export interface PeerParts {
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly pid: number;
+  readonly system: "windows" | "unix";
+  readonly store: Store;
+  readonly watched: FileTree;
+  readonly synced: FileTree;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly settings: Settings;
+  /** Where to listen. */
+  readonly listen: Address;
+  /** An address to dial in addition to those that the peers have; whoever of the trusted peers answers there is welcome. */
+  readonly dial: Address | null;
+  /** End as soon as neither side can get any further. */
+  readonly once: boolean;
+  readonly onEvent: EventSink;
+}
+
+/** A running peer. */
+export interface RunningPeer {
+  status(): RunStatus;
+  /** With `once`: resolves when nothing can get any further. Without: never. */
+  readonly finished: Promise<OnceResult>;
+  /** Ends cleanly: what was received is committed, everything is closed. */
+  stop(): Promise<void>;
+}
+
+/** Bytes that a peer may send before we have taken them. */
+const WINDOW_BYTES = 8 * 1024 * 1024;
+/** How often the database is looked at for what other processes want, and the status is written for them to read. */
+const POLL_MS = 500;
+/** How often the log is brought down to its age. */
+const PRUNE_MS = 3_600_000;
+/** Attempts after which `once` counts a path as one that it cannot get any further with. */
+const ONCE_ATTEMPTS = 3;
+/** An operation that is refused for room is a problem for this long after the last refusal. */
+const NO_SPACE_MS = 60_000;
+
+/** What is known of one trusted peer while we run. */
+interface Partner {
+  readonly peer: Peer;
+  readonly sender: Sender;
+  /** Whether the other side has said that it has nothing left to send. */
+  theySettled: boolean;
+  /** What we have told it of ourselves on this link. */
+  toldSettled: boolean | null;
+  wasInSync: boolean;
+  sinceMs: number;
+  reason: string | null;
+}
+
+/** Builds a peer and starts it: recovers what a crash left, listens, scans, dials. */
+export async function startPeer(parts: PeerParts): Promise<RunningPeer> {
+  const peer = new PeerRun(parts);
+  try {
+    await peer.start();
+  } catch (error) {
+    await peer.stop();
+    throw error;
+  }
+  return peer;
+}
+
+/** The rooms put together: who tells whom. */
+class PeerRun implements RunningPeer {
+  readonly #parts: PeerParts;
+  readonly #startedMs: number;
+  readonly #partners = new Map<number, Partner>();
+  readonly #traffic: Traffic;
+  #receiver: Receiver | null = null;
+  #links: LinkManager | null = null;
+  #listener: Listener | null = null;
+  #observer: Observer | null = null;
+  #scanned = false;
+  #scanSeenMs: number | null = null;
+  #scanning: Promise<void> = Promise.resolve();
+  #counts = { sent: 0, received: 0 };
+  #lastPath: string | null = null;
+  #noSpaceMs: number | null = null;
+  #changesSeen = 0;
+  #prunedMs = 0;
+  #statusWritten = "";
+  #cancelPoll: () => void = () => {};
+  #cancelOnce: () => void = () => {};
+  #stopped = false;
+  #resolveFinished!: (result: OnceResult) => void;
+  readonly finished: Promise<OnceResult>;
+
+  constructor(parts: PeerParts) {
+    this.#parts = parts;
+    this.#startedMs = parts.clock.now();
+    this.#traffic = new Traffic(parts.clock);
+    this.finished = new Promise((resolve) => this.#resolveFinished = resolve);
+  }
+
+  async start(): Promise<void> {
+    const { store, watched, synced, network, clock, random, system, settings, onEvent } = this.#parts;
+    const receiver = await Receiver.open({
+      tree: synced,
+      store,
+      clock,
+      random,
+      system,
+      onEvent,
+      onReceived: (peer, operation, outcome) => {
+        if (outcome.status === "ok") {
+          this.#counts.received++;
+          this.#lastPath = operation.path;
+          onEvent({
+            kind: "received",
+            level: "detail",
+            message: `${operation.action} ${operation.path}`,
+            path: operation.path,
+            peer,
+          });
+        } else if (outcome.code === "no_space") this.#noSpaceMs = clock.now();
+        this.#tellSettled();
+      },
+    });
+    this.#receiver = receiver;
+    const links = new LinkManager({
+      network,
+      clock,
+      random,
+      fingerprint: this.#parts.fingerprint,
+      hello: {
+        version: PROTOCOL_VERSION,
+        extensions: new Set(EXTENSIONS),
+        name: this.#parts.name,
+        process: random.uuid(),
+        folding: receiver.folding,
+        windowBytes: WINDOW_BYTES,
+      },
+      peers: () => store.peers.list(),
+      dial: this.#parts.dial,
+      onFrame: (link, header, content) => this.#onFrame(link, header, content),
+      onUp: (link) => this.#onUp(link),
+      release: async (link, reason) => {
+        await receiver.release(link);
+        this.#onDown(link, reason);
+      },
+      answered: (link) => receiver.answered(link),
+      onDialFailure: (peer, error) => this.#onDialFailure(peer?.number ?? null, error),
+    });
+    this.#links = links;
+    this.#refreshPartners();
+    this.#listener = await network.listen(this.#parts.listen, (connection) => links.accept(connection));
+    onEvent({
+      kind: "listening",
+      level: "info",
+      message: `listening on ${formatAddress(this.#listener.address)}`,
+    });
+    this.#observer = new Observer({
+      tree: watched,
+      store,
+      clock,
+      scanIntervalMs: settings.scanIntervalMs,
+      onChanges: (changes) => this.#onChanges(changes),
+      onEvent,
+    });
+    links.start();
+    this.#scanning = this.#firstScan(this.#observer);
+    this.#changesSeen = store.foreignChanges();
+    this.#poll();
+    if (this.#parts.once) {
+      const once = whenDone({
+        clock,
+        linked: () => this.#anyLinked(),
+        settled: () => this.#allSettled(),
+        left: () => this.#left(),
+      });
+      this.#cancelOnce = once.cancel;
+      once.result.then(this.#resolveFinished);
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#cancelPoll();
+    this.#cancelOnce();
+    this.#listener?.close();
+    await this.#observer?.stop();
+    await this.#scanning;
+    await this.#links?.stop();
+    for (const { sender } of this.#partners.values()) sender.stop();
+    this.#parts.store.facts.remove("run");
+  }
+
+  /** Nothing is sent before the first scan has ended: until then the database may know less than the disk. */
+  async #firstScan(observer: Observer): Promise<void> {
+    try {
+      await observer.start();
+    } catch (error) {
+      this.#parts.onEvent({
+        kind: "problem",
+        level: "warning",
+        message: `watched/ could not be scanned: ${messageOf(error)}`,
+      });
+      return;
+    }
+    this.#onScans();
+  }
+
+  /** Goes on after a full scan: the first one opens the way for sending, later ones for another comparison of the trees. */
+  #onScans(): void {
+    const lastMs = this.#observer?.status().scan.lastMs ?? null;
+    // A scan that found the folder missing is none: nothing may be concluded from it.
+    if (this.#stopped || lastMs === this.#scanSeenMs) return;
+    this.#scanSeenMs = lastMs;
+    for (const partner of this.#partners.values()) {
+      if (this.#scanned) partner.sender.compare();
+    }
+    this.#scanned = true;
+    for (const partner of this.#partners.values()) {
+      if (!partner.sender.isAttached) this.#attach(partner);
+    }
+  }
+
+  /** Called inside the transaction that recorded the observations: what is pending is recorded with them. */
+  #onChanges(changes: readonly Change[]): void {
+    const { store, clock } = this.#parts;
+    const peers = [...this.#partners.keys()];
+    noteChanges(store, peers, changes, clock.now());
+    const paths = changes.map((change) => change.path);
+    queueMicrotask(() => {
+      for (const partner of this.#partners.values()) {
+        partner.sender.note(paths);
+        this.#tellSettled();
+      }
+    });
+  }
+
+  async #onFrame(link: Link, header: RawHeader, content: FrameReader): Promise<void> {
+    if (header["action"] === "settled" && link.has("settled")) {
+      const partner = this.#partners.get(link.peer.number);
+      if (partner !== undefined) partner.theySettled = header["value"] === true;
+      return;
+    }
+    await this.#receiver!.onFrame(link, header, content);
+  }
+
+  #onUp(link: Link): void {
+    const { store, clock, onEvent } = this.#parts;
+    const partner = this.#partners.get(link.peer.number);
+    if (partner === undefined) return;
+    store.peers.markSeen(link.peer.number, clock.now());
+    partner.theySettled = !link.has("settled");
+    partner.toldSettled = null;
+    partner.wasInSync = false;
+    partner.sinceMs = clock.now();
+    partner.reason = null;
+    const how = link.hello === null ? ", which speaks the plain protocol only" : "";
+    const where = `${link.connection.dialled ? "to" : "from"} ${link.connection.remoteAddress}`;
+    onEvent({
+      kind: "link_up",
+      level: "info",
+      message: `linked with ${link.peer.name} (${where})${how}`,
+      peer: link.peer.name,
+    });
+    this.#attach(partner);
+  }
+
+  #attach(partner: Partner): void {
+    const link = this.#links?.linkTo(partner.peer.number) ?? null;
+    if (link !== null && this.#scanned && !link.isClosed) partner.sender.attach(link);
+  }
+
+  #onDown(link: Link, reason: MirrorError): void {
+    this.#traffic.keep(link);
+    const partner = this.#partners.get(link.peer.number);
+    const wasSending = link.hello !== null || link.connection.dialled;
+    if (partner === undefined || !wasSending || this.#links?.linkTo(link.peer.number)) return;
+    if (reason.code === "duplicate_link") return;
+    const { clock, onEvent } = this.#parts;
+    this.#parts.store.peers.markSeen(partner.peer.number, clock.now());
+    partner.sinceMs = clock.now();
+    partner.reason = reason.message;
+    partner.theySettled = false;
+    if (this.#stopped) return;
+    onEvent({
+      kind: "link_down",
+      level: "info",
+      message: `no link with ${link.peer.name}: ${reason.message}`,
+      peer: link.peer.name,
+    });
+  }
+
+  #onDialFailure(number: number | null, error: MirrorError): void {
+    const concerned = number === null ? [...this.#partners.values()] : [this.#partners.get(number)];
+    for (const partner of concerned) {
+      if (partner === undefined || this.#links?.linkTo(partner.peer.number)) continue;
+      if (partner.reason === error.message) continue;
+      partner.reason = error.message;
+      const level = error.code === "not_trusted" ? "warning" : "info";
+      this.#parts.onEvent({ kind: "link_down", level, message: error.message, peer: partner.peer.name });
+    }
+  }
+
+  /** Brings the partners in line with the table of peers. */
+  #refreshPartners(): void {
+    const { store, watched, clock, random, name, system, onEvent } = this.#parts;
+    const peers = store.peers.list();
+    for (const [number, partner] of this.#partners) {
+      if (peers.some((peer) => peer.number === number)) continue;
+      partner.sender.stop();
+      this.#partners.delete(number);
+    }
+    for (const peer of peers) {
+      const known = this.#partners.get(peer.number);
+      if (known !== undefined) {
+        if (JSON.stringify(known.peer) !== JSON.stringify(peer)) {
+          this.#partners.set(peer.number, { ...known, peer });
+        }
+        continue;
+      }
+      const sender = new Sender({
+        peer,
+        store,
+        tree: watched,
+        clock,
+        random,
+        name,
+        hasModes: system === "unix",
+        onEvent,
+        lookAgain: (path) => this.#observer?.lookAgain(path),
+        onProgress: (path) => {
+          if (path !== null) {
+            this.#counts.sent++;
+            this.#lastPath = path;
+          }
+          this.#tellSettled();
+        },
+      });
+      const fresh = {
+        theySettled: false,
+        toldSettled: null,
+        wasInSync: false,
+        sinceMs: clock.now(),
+        reason: null,
+      };
+      this.#partners.set(peer.number, { peer, sender, ...fresh });
+    }
+    this.#links?.refresh();
+  }
+
+  /** Tells each peer whether we have something left to send, when that has changed. */
+  #tellSettled(): void {
+    for (const partner of this.#partners.values()) {
+      const link = this.#links?.linkTo(partner.peer.number) ?? null;
+      if (link === null) continue;
+      const settled = this.#isSettled(partner);
+      if (settled && partner.sender.inSync && !partner.wasInSync) {
+        partner.wasInSync = true;
+        const message = `everything in watched/ is on ${partner.peer.name}`;
+        this.#parts.onEvent({ kind: "in_sync", level: "info", message, peer: partner.peer.name });
+      } else if (!settled) partner.wasInSync = false;
+      if (!link.has("settled") || partner.toldSettled === settled) continue;
+      partner.toldSettled = settled;
+      link.reply({ action: "settled", value: settled });
+    }
+  }
+
+  #isSettled(partner: Partner): boolean {
+    return this.#scanned && this.#observer!.idle() && partner.sender.canGetNoFurther(ONCE_ATTEMPTS);
+  }
+
+  #anyLinked(): boolean {
+    return [...this.#partners.keys()].some((number) => this.#links!.linkTo(number) !== null);
+  }
+
+  #allSettled(): boolean {
+    this.#tellSettled();
+    return !this.#receiver!.busy &&
+      [...this.#partners.values()].every((partner) =>
+        this.#links!.linkTo(partner.peer.number) === null || (partner.theySettled && this.#isSettled(partner))
+      );
+  }
+
+  #left(): number {
+    let left = 0;
+    for (const { peer } of this.#partners.values()) {
+      const { waiting, refused } = this.#parts.store.pending.totals(peer.number);
+      left += waiting + refused;
+    }
+    return left;
+  }
+
+  /** Looks for what other processes have changed, and writes down how things stand. */
+  #poll(): void {
+    const { store, clock, settings, onEvent } = this.#parts;
+    try {
+      const changes = store.foreignChanges();
+      if (changes !== this.#changesSeen) {
+        this.#changesSeen = changes;
+        this.#refreshPartners();
+        for (const { sender } of this.#partners.values()) sender.rescan();
+        for (const partner of this.#partners.values()) {
+          if (!this.#scanned || partner.sender.isAttached) continue;
+          this.#attach(partner);
+        }
+      }
+      this.#onScans();
+      if (clock.monotonic() - this.#prunedMs > PRUNE_MS || this.#prunedMs === 0) {
+        this.#prunedMs = clock.monotonic();
+        store.log.prune(clock.now() - settings.logDays * 86_400_000);
+      }
+      this.#tellSettled();
+      const status = this.status();
+      const shown = JSON.stringify({ ...status, atMs: 0 });
+      if (shown !== this.#statusWritten) {
+        store.facts.set("run", status);
+        this.#statusWritten = shown;
+      }
+    } catch (error) {
+      onEvent({
+        kind: "problem",
+        level: "warning",
+        message: `the database could not be read or written: ${messageOf(error)}`,
+      });
+    }
+    this.#cancelPoll = clock.after(POLL_MS, () => this.#poll());
+  }
+
+  status(): RunStatus {
+    const { clock, name, fingerprint, pid, watched, synced, store } = this.#parts;
+    const links = [...this.#links?.links() ?? []];
+    const total = this.#traffic.total(links);
+    const observed = this.#observer?.status() ?? null;
+    return {
+      pid,
+      startedMs: this.#startedMs,
+      atMs: clock.now(),
+      name,
+      fingerprint,
+      listen: this.#listener === null ? null : formatAddress(this.#listener.address),
+      watched: watched.root,
+      synced: synced.root,
+      peers: [...this.#partners.values()].map((partner) => this.#linkStatus(partner)),
+      transfers: [
+        ...[...this.#partners.values()].flatMap(({ sender }) => sender.transfers()),
+        ...this.#receiver?.transfers() ?? [],
+      ],
+      rate: this.#traffic.rate(links),
+      total: {
+        sentBytes: total.sent,
+        receivedBytes: total.received,
+        sent: this.#counts.sent,
+        received: this.#counts.received,
+      },
+      watcher: observed?.watcher ?? "starting",
+      scan: observed?.scan ?? { running: false, lastMs: null, lastTookMs: null },
+      skipped: store.skipped.count(),
+      lastPath: this.#lastPath,
+      problems: this.#problems(observed?.problem ?? null),
+    };
+  }
+
+  #linkStatus({ peer, sender, sinceMs, reason }: Partner): PeerLinkStatus {
+    const link = this.#links?.linkTo(peer.number) ?? null;
+    const dials = peer.address !== null || this.#parts.dial !== null;
+    return {
+      name: peer.name,
+      fingerprint: peer.fingerprint,
+      address: peer.address,
+      link: link !== null ? "up" : dials ? "connecting" : "down",
+      protocol: link === null ? null : link.hello === null ? "plain" : "full",
+      remoteAddress: link?.connection.remoteAddress ?? null,
+      sinceMs,
+      reason: link === null ? reason : null,
+      pending: this.#parts.store.pending.totals(peer.number),
+      inSync: link !== null && this.#scanned && this.#observer!.idle() && sender.inSync,
+    };
+  }
+
+  #problems(observing: Problem | null): Problem[] {
+    const problems = observing === null ? [] : [observing];
+    if (this.#noSpaceMs !== null && this.#parts.clock.now() - this.#noSpaceMs < NO_SPACE_MS) {
+      const message =
+        `the disk that holds ${this.#parts.synced.root} is full: what the peer sends waits there until there is room`;
+      problems.push({ code: "no_space", message, sinceMs: this.#noSpaceMs });
+    }
+    for (const { peer } of this.#partners.values()) {
+      const full = this.#parts.store.pending.firstWithCode(peer.number, "no_space");
+      if (full === null) continue;
+      const message = `the disk of ${peer.name} is full (${
+        full.reason ?? ""
+      }): changes wait here and are tried again`;
+      problems.push({ code: "peer_no_space", message, sinceMs: full.sinceMs });
+    }
+    return problems;
+  }
+}

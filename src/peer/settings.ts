@@ -1,0 +1,10 @@
+/** What a run can be told, by `mirrorsync.toml` or by flags; all of it has a default. */
+export interface Settings {
+  /** Milliseconds between two full scans of `watched/`. */
+  readonly scanIntervalMs: number;
+  /** Days for which rows of the log are kept. */
+  readonly logDays: number;
+}
+
+/** The defaults, which the comments of a new `mirrorsync.toml` repeat. */
+export const DEFAULT_SETTINGS: Settings = { scanIntervalMs: 600_000, logDays: 90 };

@@ -1,0 +1,341 @@
+import { formatTimestamp } from "../domain/timestamp.ts";
+import type { EventSink } from "../domain/events.ts";
+import type { Operation } from "../domain/header.ts";
+import { type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { FOLDER_STATE, type PathState } from "../domain/observation.ts";
+import type { Folding } from "../domain/plan.ts";
+import { type Clock, FileError, type FileErrorCode, type FileTree } from "../domain/ports.ts";
+import { localNote } from "../store/log.ts";
+import type { Store } from "../store/store.ts";
+import { type Applied, Applier, type Group } from "./apply.ts";
+import type { Staged, Staging } from "./staging.ts";
+
+/** An operation that is ready to be committed. */
+export interface Work {
+  readonly peer: { readonly number: number; readonly name: string };
+  readonly operation: Operation;
+  /** A small file's verified content, or a staged file; `null` for deletions, folders and offers. */
+  readonly content: Uint8Array | Staged | null;
+  /** Bytes of the operation on the wire, for the log. */
+  readonly wireBytes: number;
+  /** A folder that holds files of this computer may stay with an ok. */
+  readonly mayKeep: boolean;
+  /** Whether the link that brought it was replaced, so that it must not be applied any more. */
+  readonly dropped: () => boolean;
+}
+
+/** What is answered for an operation. */
+export type Outcome =
+  | { readonly status: "ok"; readonly kept: boolean }
+  | { readonly status: "error"; readonly code: ErrorCode; readonly message: string };
+
+interface Queued {
+  readonly work: Work;
+  readonly settle: (outcome: Outcome) => void;
+}
+
+/** One operation of a group on its way through the steps. */
+interface Step {
+  readonly work: Work;
+  readonly wanted: PathState | null;
+  readonly aside: string;
+  staged: Staged | null;
+  applied: Applied | null;
+  outcome: Outcome | null;
+}
+
+/** Operations that share their flushes and commits. */
+const GROUP_OPERATIONS = 512;
+const GROUP_BYTES = 16 * 1024 * 1024;
+/** Flushes under way at once: the file system joins them into few writes of its journal. */
+const PARALLEL_FLUSHES = 64;
+
+/**
+ * Commits operations in groups, in the order in which they came: content flushed, intents recorded, renamed into place, folders
+ * flushed, rows recorded; only then is each answered. A failure concerns its own operation alone.
+ */
+export class Committer {
+  readonly #tree: FileTree;
+  readonly #store: Store;
+  readonly #staging: Staging;
+  readonly #clock: Clock;
+  readonly #applier: Applier;
+  readonly #onEvent: EventSink;
+  readonly #queue: Queued[] = [];
+  #tail: Promise<unknown> = Promise.resolve();
+  #scheduled = false;
+
+  constructor(
+    parts: {
+      tree: FileTree;
+      store: Store;
+      staging: Staging;
+      clock: Clock;
+      folding: Folding;
+      onEvent: EventSink;
+    },
+  ) {
+    this.#tree = parts.tree;
+    this.#store = parts.store;
+    this.#staging = parts.staging;
+    this.#clock = parts.clock;
+    this.#onEvent = parts.onEvent;
+    this.#applier = new Applier(parts);
+  }
+
+  /** Queues an operation; resolves with its answer, durable if it is ok. */
+  submit(work: Work): Promise<Outcome> {
+    return new Promise((settle) => {
+      this.#queue.push({ work, settle });
+      if (this.#scheduled) return;
+      this.#scheduled = true;
+      this.exclusive(async () => {
+        // One turn of the event loop, so that what has come together is committed together.
+        await new Promise<void>((resolve) => this.#clock.after(0, resolve));
+        while (this.#queue.length > 0) await this.#commit(this.#nextGroup());
+        this.#scheduled = false;
+        await this.#staging.tidy();
+      });
+    });
+  }
+
+  /** Runs `work` while nothing is being committed. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#tail.then(work);
+    this.#tail = result.catch(() => {});
+    return result;
+  }
+
+  /** The longest run of queued operations that may share a group: each path once, within the bounds. */
+  #nextGroup(): Queued[] {
+    const paths = new Set<string>();
+    let bytes = 0;
+    let count = 0;
+    for (const { work } of this.#queue) {
+      const size = work.content instanceof Uint8Array ? work.content.length : 0;
+      if (
+        count >= GROUP_OPERATIONS || (count > 0 && bytes + size > GROUP_BYTES) ||
+        paths.has(work.operation.path)
+      ) break;
+      paths.add(work.operation.path);
+      bytes += size;
+      count++;
+    }
+    return this.#queue.splice(0, count);
+  }
+
+  async #commit(group: readonly Queued[]): Promise<void> {
+    const steps = group.map(({ work }): Step => ({
+      work,
+      wanted: this.#wantedState(work),
+      aside: this.#staging.asidePath(),
+      staged: work.content instanceof Uint8Array ? null : work.content,
+      applied: null,
+      outcome: null,
+    }));
+    const folders: Group = { verified: new Set(), toFlush: new Set() };
+    try {
+      await this.#staging.ensure();
+      for (const step of steps) await this.#guard(step, () => this.#stage(step));
+      await inParallel(
+        PARALLEL_FLUSHES,
+        steps.filter((s) => s.staged !== null),
+        (s) => this.#guard(s, () => s.staged!.handle.flush()),
+      );
+      for (const step of steps) step.staged?.handle.close();
+      this.#recordIntents(steps);
+      for (const step of steps) await this.#guard(step, () => this.#apply(step, folders));
+      await this.#flushFolders(steps, folders.toFlush);
+      this.#recordRows(steps);
+    } catch (error) {
+      // The database itself refused: nothing of the group may be acknowledged. What is in place is recognised when it is sent again.
+      for (const step of steps) step.outcome = toOutcome(error);
+      this.#onEvent({
+        kind: "problem",
+        level: "warning",
+        message: `the database refuses to record what was received: ${messageOf(error)}`,
+      });
+    }
+    for (const [i, step] of steps.entries()) {
+      if (step.staged !== null && step.applied === null) await this.#discard(step.staged);
+      group[i]!.settle(step.outcome ?? { status: "ok", kept: step.applied?.kept ?? false });
+    }
+  }
+
+  /** What the path is to hold. Where the sender did not say, the executable bit stays as it is. */
+  #wantedState({ operation, peer }: Work): PathState | null {
+    if (operation.action === "delete") return null;
+    if (operation.kind === "folder") return FOLDER_STATE;
+    const executable = operation.executable ??
+      this.#store.synced.get(peer.number, operation.path)?.state.executable ?? false;
+    return {
+      kind: "file",
+      sizeBytes: operation.sizeBytes,
+      mtimeMs: operation.mtimeMs,
+      executable,
+      hash: operation.hash,
+    };
+  }
+
+  async #guard(step: Step, work: () => Promise<void>): Promise<void> {
+    if (step.outcome !== null) return;
+    try {
+      await work();
+    } catch (error) {
+      step.outcome = toOutcome(error);
+    }
+  }
+
+  async #stage(step: Step): Promise<void> {
+    const { work, wanted } = step;
+    if (work.dropped()) throw new MirrorError("link_closed", "the link that brought it was replaced");
+    if (await this.#applier.isDone(work.peer.number, work.operation.path, wanted)) {
+      step.outcome = { status: "ok", kept: false };
+      return;
+    }
+    if (work.content instanceof Uint8Array) {
+      step.staged = await this.#staging.create();
+      if (work.content.length > 0) await step.staged.handle.write(work.content);
+    }
+    if (step.staged === null) return;
+    step.staged.handle.setTimes(work.operation.mtimeMs);
+    if (wanted?.executable === true) step.staged.handle.setExecutable(true);
+  }
+
+  #recordIntents(steps: readonly Step[]): void {
+    const files = steps.filter(({ outcome, work: { operation } }) =>
+      outcome === null && operation.kind === "file" && !operation.offer
+    );
+    if (files.length === 0) return;
+    this.#store.transaction(() => {
+      for (const { work, aside, wanted } of files) {
+        this.#store.intents.add({ peer: work.peer.number, path: work.operation.path, aside, state: wanted });
+      }
+    });
+  }
+
+  async #apply(step: Step, folders: Group): Promise<void> {
+    const { work: { operation, peer, mayKeep }, wanted, aside } = step;
+    if (wanted === null) {
+      step.applied = await this.#applier.remove(peer.number, operation.path, aside, mayKeep, folders);
+    } else if (wanted.kind === "folder") {
+      step.applied = await this.#applier.putFolder(peer.number, operation.path, folders);
+    } else if (step.staged === null) {
+      step.applied = await this.#applier.adopt(peer.number, operation.path, wanted);
+    } else {step.applied = await this.#applier.putFile(
+        peer.number,
+        operation.path,
+        wanted,
+        step.staged.path,
+        aside,
+        folders,
+      );}
+  }
+
+  async #flushFolders(steps: readonly Step[], toFlush: ReadonlySet<string>): Promise<void> {
+    await inParallel(PARALLEL_FLUSHES, [...toFlush], async (folder) => {
+      try {
+        await this.#tree.flushFolder(folder);
+      } catch (error) {
+        // A folder that a later operation of the group has removed needs no flush: its own parent gets one.
+        if (error instanceof FileError && (error.code === "not_found" || error.code === "not_folder")) return;
+        const below = folder === "" ? "" : `${folder}/`;
+        for (const step of steps) {
+          const name = step.work.operation.path.slice(below.length);
+          if (step.applied !== null && step.work.operation.path.startsWith(below) && !name.includes("/")) {
+            step.outcome = toOutcome(error);
+          }
+        }
+      }
+    });
+  }
+
+  #recordRows(steps: readonly Step[]): void {
+    const at = this.#clock.now();
+    this.#store.transaction(() => {
+      this.#store.intents.clear();
+      for (const { work, applied, outcome } of steps) {
+        const { operation, peer, wireBytes } = work;
+        if (applied !== null && outcome === null) {
+          if (applied.row === null) this.#store.synced.remove(peer.number, operation.path);
+          else this.#store.synced.put(applied.row);
+        }
+        // An offer that is declined is a question, not an operation that failed.
+        if (outcome?.status === "error" && outcome.code === "content_needed") continue;
+        if (work.dropped() && applied === null) continue;
+        this.#store.log.add({
+          atMs: at,
+          id: operation.id,
+          direction: "received",
+          action: operation.action,
+          path: operation.path,
+          sizeBytes: operation.sizeBytes,
+          hash: operation.hash === "" ? null : operation.hash,
+          timestamp: formatTimestamp(operation.mtimeMs),
+          sender: operation.sender,
+          peer: peer.name,
+          status: outcome?.status ?? "ok",
+          code: outcome?.status === "error" ? outcome.code : null,
+          error: outcome?.status === "error" ? outcome.message : null,
+          wireBytes,
+        });
+        for (const copy of applied?.conflicts ?? []) {
+          const message = `the version of ${operation.path} that was edited here`;
+          this.#store.log.add(localNote(at, "conflict", copy, "conflict", message));
+          this.#onEvent({
+            kind: "conflict",
+            level: "warning",
+            message: `kept as ${copy}: ${message}`,
+            path: copy,
+            peer: peer.name,
+          });
+        }
+      }
+    });
+  }
+
+  async #discard(staged: Staged): Promise<void> {
+    staged.handle.close();
+    try {
+      await this.#tree.unlink(staged.path);
+    } catch (error) {
+      // Swept at the next start; worth a word, as it takes room until then.
+      if (error instanceof FileError && error.code === "not_found") return;
+      this.#onEvent({
+        kind: "problem",
+        level: "detail",
+        message: `${staged.path} could not be removed: ${messageOf(error)}`,
+      });
+    }
+  }
+}
+
+const CODES: Partial<Record<FileErrorCode, ErrorCode>> = {
+  denied: "no_permission",
+  no_space: "no_space",
+  name_too_long: "name_too_long",
+  symlink: "symlink_in_path",
+  not_folder: "parent_is_file",
+  not_empty: "folder_not_empty",
+};
+
+/** The answer for anything that was thrown while an operation was applied. */
+export function toOutcome(error: unknown): Outcome & { status: "error" } {
+  if (error instanceof MirrorError) return { status: "error", code: error.code, message: error.message };
+  if (error instanceof FileError) {
+    return { status: "error", code: CODES[error.code] ?? "io_error", message: error.message };
+  }
+  return { status: "error", code: "io_error", message: messageOf(error) };
+}
+
+async function inParallel<T>(
+  width: number,
+  items: readonly T[],
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    while (next < items.length) await work(items[next++]!);
+  };
+  await Promise.all(Array.from({ length: Math.min(width, items.length) }, lane));
+}

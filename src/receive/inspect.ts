@@ -1,0 +1,110 @@
+import type { Clock, FileTree } from "../domain/ports.ts";
+import { FileError } from "../domain/ports.ts";
+import { ancestorsOf } from "../domain/relative_path.ts";
+import { localNote } from "../store/log.ts";
+import type { Store } from "../store/store.ts";
+import type { Synced } from "../store/synced.ts";
+import { sameMark } from "./apply.ts";
+import { hashFile } from "./hash_file.ts";
+import { freeConflictPath } from "./staging.ts";
+
+/** What an inspection of `synced/` found. */
+export interface Inspection {
+  /** Files that somebody had edited; each is a conflict copy now. */
+  readonly edited: readonly { readonly path: string; readonly copy: string }[];
+  /** Paths that somebody had deleted. */
+  readonly vanished: readonly string[];
+}
+
+const PAGE = 500;
+
+/**
+ * Looks whether what a peer has put into `synced/` is still there as it was. A file that was edited becomes a conflict copy, and
+ * its row goes, as the row of one that was deleted does: the comparison of trees then brings the peer's version back. A file that
+ * was only touched gets its times back. Unchanged files are not read.
+ */
+export async function inspectSynced(
+  parts: { tree: FileTree; store: Store; clock: Clock; peer: number; pause: () => Promise<void> },
+): Promise<Inspection> {
+  const { tree, store, clock, peer } = parts;
+  const edited: { path: string; copy: string }[] = [];
+  const vanished: string[] = [];
+  const folders = new Map<string, boolean>();
+  for (let after = "";;) {
+    const page = store.synced.page(peer, after, PAGE);
+    if (page.length === 0) return { edited, vanished };
+    after = page.at(-1)!.path;
+    const changes: (() => void)[] = [];
+    for (const row of page) {
+      const verdict = await inspectOne(tree, clock, row, folders);
+      if (verdict === "same") continue;
+      if (verdict === "gone") {
+        vanished.push(row.path);
+        changes.push(() => {
+          store.synced.remove(peer, row.path);
+          store.log.add(
+            localNote(
+              clock.now(),
+              "vanished",
+              row.path,
+              "vanished",
+              "deleted here by hand: it is fetched again",
+            ),
+          );
+        });
+      } else if ("copy" in verdict) {
+        edited.push({ path: row.path, copy: verdict.copy });
+        changes.push(() => {
+          store.synced.remove(peer, row.path);
+          store.log.add(
+            localNote(
+              clock.now(),
+              "conflict",
+              verdict.copy,
+              "conflict",
+              `${row.path} was edited here by hand: this is that version`,
+            ),
+          );
+        });
+      } else changes.push(() => store.synced.put(verdict.row));
+    }
+    if (changes.length > 0) store.transaction(() => changes.forEach((change) => change()));
+    await parts.pause();
+  }
+}
+
+type Verdict = "same" | "gone" | { readonly copy: string } | { readonly row: Synced };
+
+async function inspectOne(
+  tree: FileTree,
+  clock: Clock,
+  row: Synced,
+  folders: Map<string, boolean>,
+): Promise<Verdict> {
+  const { path, state } = row;
+  try {
+    for (const folder of ancestorsOf(path)) {
+      let real = folders.get(folder);
+      if (real === undefined) folders.set(folder, real = (await tree.lstat(folder))?.kind === "folder");
+      if (!real) return "gone";
+    }
+    const now = await tree.lstat(path);
+    if (state.kind === "folder") return now?.kind === "folder" ? "same" : "gone";
+    if (now === null || now.kind !== "file") return "gone";
+    const sameMode = now.executable === null || now.executable === state.executable;
+    if (sameMark(now, row) && sameMode) return "same";
+    if (now.sizeBytes !== state.sizeBytes || await hashFile(tree, path) !== state.hash) {
+      const copy = await freeConflictPath(tree, path, clock.now());
+      await tree.rename(path, copy);
+      return { copy };
+    }
+    if (now.mtimeMs !== row.disk.mtimeMs) await tree.setTimes(path, state.mtimeMs);
+    if (!sameMode) await tree.setExecutable(path, state.executable);
+    const disk = await tree.lstat(path);
+    return disk === null ? "gone" : { row: { ...row, disk } };
+  } catch (error) {
+    // What cannot be looked at is neither edited nor gone: the next inspection looks again.
+    if (error instanceof FileError) return "same";
+    throw error;
+  }
+}

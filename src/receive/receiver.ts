@@ -1,0 +1,406 @@
+import { createHash, hash as hashOf } from "node:crypto";
+import type { EventSink } from "../domain/events.ts";
+import {
+  contentLimit,
+  idOf,
+  isOperation,
+  type Operation,
+  parseOperation,
+  type RawHeader,
+} from "../domain/header.ts";
+import { codeOf, messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { Folding } from "../domain/plan.ts";
+import type { Clock, FileTree, Random } from "../domain/ports.ts";
+import { checkNameOn } from "../domain/relative_path.ts";
+import type { TransferStatus } from "../domain/status.ts";
+import { FRAME_COST_BYTES } from "../link/credit.ts";
+import type { Link } from "../link/link.ts";
+import type { Store } from "../store/store.ts";
+import type { FrameReader } from "../wire/frame_reader.ts";
+import { Committer, type Outcome, toOutcome, type Work } from "./committer.ts";
+import { GunzipMember } from "./gunzip_member.ts";
+import { inspectSynced } from "./inspect.ts";
+import { recoverCommits } from "./recover.ts";
+import { type Staged, Staging } from "./staging.ts";
+import { Transfer } from "./transfer.ts";
+import { answerBuckets, answerTree } from "./tree_answers.ts";
+
+/** Content up to this is held in memory and staged with its group; above, it is staged as it comes. */
+export const SMALL_BYTES = 256 * 1024;
+/** Operations of one link that may wait for their commit before the link is read on. Credit bounds their bytes. */
+const MAX_UNANSWERED = 4096;
+/** The same for links without flow control, whose small contents are held in memory. */
+const MAX_UNANSWERED_PLAIN = 64;
+/** Room that is left on the disk for the database and for everybody else. */
+const SPARE_BYTES = 16 * 1024 * 1024;
+/** How long a reading of the free space is good. */
+const FREE_SPACE_MS = 500;
+
+/** What belongs to one link on the receiving side. */
+interface Intake {
+  readonly transfers: Map<string, Transfer>;
+  /** Operations that are being committed. */
+  readonly unanswered: Set<Promise<void>>;
+  dropped: boolean;
+}
+
+export interface ReceiverParts {
+  readonly tree: FileTree;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly system: "windows" | "unix";
+  readonly onEvent: EventSink;
+  /** Told of every operation that was applied and of every one that was refused. */
+  readonly onReceived: (peer: string, operation: Operation, outcome: Outcome) => void;
+}
+
+/** The receiving side of a home: takes operations off links, stages and verifies their content, has them committed, answers. */
+export class Receiver {
+  readonly #parts: ReceiverParts;
+  readonly #staging: Staging;
+  readonly #committer: Committer;
+  readonly #intakes = new Map<Link, Intake>();
+  readonly folding: Folding;
+  #free: { bytes: number | null; atMs: number } | null = null;
+
+  private constructor(parts: ReceiverParts, staging: Staging, folding: Folding) {
+    this.#parts = parts;
+    this.#staging = staging;
+    this.folding = folding;
+    this.#committer = new Committer({ ...parts, staging, folding });
+  }
+
+  /** Opens the staging folder and brings to an end what a crash interrupted. */
+  static async open(parts: ReceiverParts): Promise<Receiver> {
+    const staging = new Staging(parts.tree, parts.random);
+    await recoverCommits({ ...parts, staging });
+    const folding = await staging.probeFolding();
+    await staging.tidy();
+    return new Receiver(parts, staging, folding);
+  }
+
+  /** Looks for what was edited or deleted by hand in `synced/`; see {@linkcode inspectSynced}. */
+  async inspect(peer: { readonly number: number; readonly name: string }): Promise<void> {
+    const { tree, store, clock, onEvent } = this.#parts;
+    const pause = () => new Promise<void>((resolve) => clock.after(0, resolve));
+    const found = await this.#committer.exclusive(() =>
+      inspectSynced({ tree, store, clock, peer: peer.number, pause })
+    );
+    for (const { path, copy } of found.edited) {
+      onEvent({
+        kind: "conflict",
+        level: "warning",
+        message: `${path} was edited here by hand: kept as ${copy}`,
+        path: copy,
+        peer: peer.name,
+      });
+    }
+    if (found.vanished.length > 0) {
+      onEvent({
+        kind: "scan",
+        level: "info",
+        message: `${found.vanished.length} paths were deleted here by hand: they are fetched again`,
+        peer: peer.name,
+      });
+    }
+  }
+
+  /** The large files that are on their way in. */
+  transfers(): TransferStatus[] {
+    return [...this.#intakes].flatMap(([link, { transfers }]) =>
+      [...transfers.values()].map((t) => t.status(link.peer.name))
+    );
+  }
+
+  /** Whether operations or transfers are under way. */
+  get busy(): boolean {
+    return [...this.#intakes.values()].some((i) => i.unanswered.size > 0 || i.transfers.size > 0);
+  }
+
+  /** Takes a frame of any action; reads its content, or leaves it to be skipped when it is refused. */
+  async onFrame(link: Link, header: RawHeader, content: FrameReader): Promise<void> {
+    const costBytes = content.contentLeft + FRAME_COST_BYTES;
+    if (header["action"] === "piece" && link.has("pieces")) {
+      return await this.#takePiece(link, header, content, costBytes);
+    }
+    if (header["action"] === "abort" && link.has("pieces")) return await this.#abort(link, header);
+    if (link.has("tree") && (header["action"] === "tree" || header["action"] === "tree_buckets")) {
+      return this.#answerTree(link, header);
+    }
+    try {
+      if (isOperation(header) || typeof header["action"] !== "string") {
+        await this.#takeOperation(link, header, content);
+      } else parseOperation(header, link.headerExtensions);
+    } catch (error) {
+      if (error instanceof MirrorError && error.code === "link_closed") throw error;
+      const { code, message } = toOutcome(error);
+      link.refuse(idOf(header), code, message);
+      this.#noteRefusal(link, header, code, message);
+    }
+    if (isOperation(header)) link.grant(costBytes);
+  }
+
+  /** The link has ended: what it brought and was not applied is dropped. Resolves when nothing of it is under way. */
+  async release(link: Link): Promise<void> {
+    const intake = this.#intakes.get(link);
+    if (intake === undefined) return;
+    intake.dropped = true;
+    const transfers = [...intake.transfers.values()];
+    intake.transfers.clear();
+    await Promise.all([...transfers.map((transfer) => transfer.discard()), ...intake.unanswered]);
+    this.#intakes.delete(link);
+  }
+
+  /** Resolves when everything that the link brought so far was answered. */
+  async answered(link: Link): Promise<void> {
+    const intake = this.#intakes.get(link);
+    while (intake !== undefined && intake.unanswered.size > 0) await Promise.all(intake.unanswered);
+  }
+
+  #intake(link: Link): Intake {
+    let intake = this.#intakes.get(link);
+    if (intake === undefined) {
+      intake = { transfers: new Map(), unanswered: new Set(), dropped: false };
+      if (!link.isClosed) this.#intakes.set(link, intake);
+      else intake.dropped = true;
+    }
+    return intake;
+  }
+
+  async #takeOperation(link: Link, header: RawHeader, content: FrameReader): Promise<void> {
+    const operation = parseOperation(header, link.headerExtensions);
+    const headBytes = JSON.stringify(header).length + 16;
+    const contentBytes = content.contentLeft;
+    checkNameOn(this.#parts.system, operation.path);
+    checkContentLength(operation, contentBytes);
+    const intake = this.#intake(link);
+    if (operation.pieces) return await this.#finishTransfer(link, intake, operation, headBytes);
+    const bears = operation.action !== "delete" && operation.kind === "file" && !operation.offer;
+    if (bears) await this.#checkRoom(operation.sizeBytes);
+    let body: Uint8Array | Staged | null = null;
+    if (bears && !operation.compressed && operation.sizeBytes <= SMALL_BYTES) {
+      body = await content.rest();
+      checkHash(operation, hashOf("sha256", body, "hex"));
+    } else if (bears) body = await this.#stageStream(operation, content);
+    this.#commit(link, intake, operation, body, headBytes + contentBytes);
+    const limit = link.has("credit") ? MAX_UNANSWERED : MAX_UNANSWERED_PLAIN;
+    while (intake.unanswered.size >= limit) await Promise.race(intake.unanswered);
+  }
+
+  /** Has an operation committed, and answers when it is durable; does not wait for that. */
+  #commit(
+    link: Link,
+    intake: Intake,
+    operation: Operation,
+    content: Work["content"],
+    wireBytes: number,
+  ): void {
+    const answered = this.#committer.submit({
+      peer: link.peer,
+      operation,
+      content,
+      wireBytes,
+      mayKeep: link.headerExtensions.folders,
+      dropped: () => intake.dropped,
+    }).then((outcome) => {
+      intake.unanswered.delete(answered);
+      if (outcome.status === "ok") {
+        link.reply({ status: "ok", id: operation.id, ...(outcome.kept ? { kept: true } : {}) });
+      } else link.refuse(operation.id, outcome.code, outcome.message);
+      if (!intake.dropped) this.#parts.onReceived(link.peer.name, operation, outcome);
+    });
+    intake.unanswered.add(answered);
+  }
+
+  /** Writes content to staging as it comes, unpacking it if it is compressed; checks size and hash. */
+  async #stageStream(operation: Operation, content: FrameReader): Promise<Staged> {
+    const staged = await this.#staging.create();
+    const gunzip = operation.compressed ? new GunzipMember(operation.sizeBytes) : null;
+    try {
+      const hash = createHash("sha256");
+      let size = 0;
+      const keep = async (part: Uint8Array) => {
+        size += part.length;
+        hash.update(part);
+        await staged.handle.write(part);
+      };
+      for (;;) {
+        const some = await content.some(SMALL_BYTES);
+        if (some === null) break;
+        if (gunzip === null) await keep(some);
+        else for (const part of await gunzip.push(some)) await keep(part);
+      }
+      for (const part of await gunzip?.finish() ?? []) await keep(part);
+      if (size !== operation.sizeBytes) {
+        throw new MirrorError(
+          "bad_content",
+          `the content is ${size} bytes long, its header says ${operation.sizeBytes}`,
+        );
+      }
+      checkHash(operation, hash.digest("hex"));
+      return staged;
+    } catch (error) {
+      staged.handle.close();
+      await this.#parts.tree.unlink(staged.path);
+      throw error;
+    } finally {
+      gunzip?.close();
+    }
+  }
+
+  async #takePiece(link: Link, header: RawHeader, content: FrameReader, costBytes: number): Promise<void> {
+    const intake = this.#intake(link);
+    const id = idOf(header);
+    if (id === null) return link.grant(costBytes);
+    let transfer = intake.transfers.get(id);
+    if (transfer === undefined) {
+      transfer = new Transfer({
+        header,
+        tree: this.#parts.tree,
+        staging: this.#staging,
+        clock: this.#parts.clock,
+      });
+      intake.transfers.set(id, transfer);
+      try {
+        transfer.checkFirst(this.#parts.system);
+        await this.#checkRoom(transfer.sizeBytes);
+      } catch (error) {
+        transfer.fail(error);
+      }
+    }
+    const bytes = content.contentLeft > 4 * SMALL_BYTES ? null : await content.rest();
+    if (bytes === null) transfer.fail(new MirrorError("bad_content", "a piece is longer than 1 MiB"));
+    else transfer.take(header["offset"], bytes, () => link.grant(costBytes));
+    if (bytes === null || transfer.failed) link.grant(costBytes);
+    // The sender stops at the first refusal; what is on its way already is dropped as it comes.
+    const refusal = transfer.takeRefusal();
+    if (refusal !== null) link.refuse(id, refusal.code, refusal.message);
+  }
+
+  async #finishTransfer(link: Link, intake: Intake, operation: Operation, headBytes: number): Promise<void> {
+    const transfer = intake.transfers.get(operation.id);
+    if (transfer === undefined) {
+      throw new MirrorError("bad_content", "no piece of this operation's content has come");
+    }
+    // Not awaited: other operations need not wait until the last pieces are written.
+    const done = transfer.finish(operation).then(
+      (staged) => {
+        intake.transfers.delete(operation.id);
+        if (intake.dropped) return void staged.handle.close();
+        this.#commit(link, intake, operation, staged, headBytes + transfer.wireBytes);
+      },
+      async (error) => {
+        intake.transfers.delete(operation.id);
+        await transfer.discard();
+        const { code, message } = toOutcome(error);
+        // A transfer that was refused before has had its answer.
+        if (!transfer.wasAnswered) link.refuse(operation.id, code, message);
+        this.#parts.onReceived(link.peer.name, operation, { status: "error", code, message });
+      },
+    ).finally(() => intake.unanswered.delete(done));
+    intake.unanswered.add(done);
+    await Promise.resolve();
+  }
+
+  async #abort(link: Link, header: RawHeader): Promise<void> {
+    const id = idOf(header);
+    const intake = this.#intake(link);
+    const transfer = id === null ? undefined : intake.transfers.get(id);
+    if (id === null || transfer === undefined) return;
+    intake.transfers.delete(id);
+    await transfer.discard();
+  }
+
+  #answerTree(link: Link, header: RawHeader): void {
+    const id = idOf(header);
+    if (id === null) return link.refuse(null, "bad_header", 'the field "id" is missing');
+    const intake = this.#intake(link);
+    const answer = (async () => {
+      try {
+        if (header["action"] === "tree") await this.inspect(link.peer);
+        const { store } = this.#parts;
+        const make = header["action"] === "tree" ? answerTree : answerBuckets;
+        const { fields, content } = await this.#committer.exclusive(() =>
+          Promise.resolve(make(store, link.peer.number, header))
+        );
+        link.reply({ status: "ok", id, ...fields }, content);
+      } catch (error) {
+        link.refuse(id, codeOf(error, "failed"), messageOf(error));
+      }
+    })().finally(() => intake.unanswered.delete(answer));
+    intake.unanswered.add(answer);
+  }
+
+  async #checkRoom(sizeBytes: number): Promise<void> {
+    const now = this.#parts.clock.monotonic();
+    if (this.#free === null || now - this.#free.atMs > FREE_SPACE_MS) {
+      this.#free = { bytes: await this.#parts.tree.freeBytes(), atMs: now };
+    }
+    if (this.#free.bytes === null || sizeBytes + SPARE_BYTES <= this.#free.bytes) return;
+    throw new MirrorError(
+      "no_space",
+      `the disk that holds synced/ has no room for ${sizeBytes} bytes: make room there`,
+    );
+  }
+
+  #noteRefusal(link: Link, header: RawHeader, code: string, message: string): void {
+    const text = (field: string) =>
+      typeof header[field] === "string" ? (header[field] as string).slice(0, 4096) : null;
+    const { clock, store, onEvent } = this.#parts;
+    const path = text("path") ?? "";
+    store.log.add({
+      atMs: clock.now(),
+      id: idOf(header),
+      direction: "received",
+      action: text("action") ?? "?",
+      path,
+      sizeBytes: typeof header["size"] === "number" && Number.isSafeInteger(header["size"])
+        ? header["size"]
+        : null,
+      hash: text("hash"),
+      timestamp: text("timestamp"),
+      sender: text("sender"),
+      peer: link.peer.name,
+      status: "error",
+      code,
+      error: message,
+      wireBytes: JSON.stringify(header).length + 16,
+    });
+    onEvent({
+      kind: "refused",
+      level: "warning",
+      message: `refused from ${link.peer.name}: ${message}`,
+      path,
+      peer: link.peer.name,
+    });
+  }
+}
+
+function checkContentLength(operation: Operation, contentBytes: number): void {
+  const limit = contentLimit(operation);
+  if (contentBytes > limit) {
+    throw new MirrorError(
+      "bad_content",
+      `${contentBytes} bytes of content came where at most ${limit} can belong`,
+    );
+  }
+  const exact = operation.action !== "delete" && operation.kind === "file" && !operation.compressed &&
+    !operation.offer &&
+    !operation.pieces;
+  if (exact && contentBytes !== operation.sizeBytes) {
+    throw new MirrorError(
+      "bad_content",
+      `the content is ${contentBytes} bytes long, its header says ${operation.sizeBytes}`,
+    );
+  }
+}
+
+/** @throws {MirrorError} `hash_mismatch`. */
+export function checkHash(operation: Operation, actual: string): void {
+  if (actual === operation.hash) return;
+  throw new MirrorError(
+    "hash_mismatch",
+    `the content of ${operation.path} does not have the SHA-256 that its header says`,
+  );
+}

@@ -1,0 +1,119 @@
+import { conflictPath } from "../domain/conflict_name.ts";
+import { FileError, type FileTree, type Random, type WriteHandle } from "../domain/ports.ts";
+import { STAGING_FOLDER } from "../domain/relative_path.ts";
+import type { Folding } from "../domain/plan.ts";
+
+/** A file that was staged: written, its hash checked, not yet flushed. */
+export interface Staged {
+  readonly path: string;
+  readonly handle: WriteHandle;
+}
+
+/** Names in the staging folder say what they are, so that a crash leaves nothing that could be mistaken. */
+const NEW = "new-";
+const ASIDE = "old-";
+
+/**
+ * The staging folder at the top of `synced/`: where content waits, verified and flushed, until it is renamed into place. It is
+ * there only while something is on its way, so that a mirror at rest holds nothing but the peer's files.
+ */
+export class Staging {
+  readonly #tree: FileTree;
+  readonly #random: Random;
+  #there = false;
+
+  constructor(tree: FileTree, random: Random) {
+    this.#tree = tree;
+    this.#random = random;
+  }
+
+  /**
+   * Makes the folder if it is not there.
+   *
+   * @throws {FileError} when something else has its name, or it cannot be made.
+   */
+  async ensure(): Promise<void> {
+    if (this.#there) return;
+    const stat = await this.#tree.lstat(STAGING_FOLDER);
+    if (stat === null) await this.#tree.mkdir(STAGING_FOLDER);
+    else if (stat.kind !== "folder") {
+      throw new FileError(
+        "not_folder",
+        `${this.#tree.root}/${STAGING_FOLDER} is MirrorSync's own folder, but something else has the name: move it away`,
+      );
+    }
+    this.#there = true;
+  }
+
+  /** Removes the folder if nothing is in it. */
+  async tidy(): Promise<void> {
+    if (!this.#there) return;
+    this.#there = false;
+    try {
+      await this.#tree.rmdir(STAGING_FOLDER);
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      // Something is being staged at this moment, or somebody was faster: both are seen again at the next use.
+    }
+  }
+
+  /** Opens a new file in the folder. */
+  async create(): Promise<Staged> {
+    const path = this.newPath();
+    for (let first = true;; first = false) {
+      await this.ensure();
+      try {
+        return { path, handle: await this.#tree.create(path) };
+      } catch (error) {
+        // Tidied away, or removed by hand, between the two calls.
+        if (!first || !(error instanceof FileError && error.code === "not_found")) throw error;
+        this.#there = false;
+      }
+    }
+  }
+
+  newPath(): string {
+    return `${STAGING_FOLDER}/${NEW}${this.#random.uuid()}`;
+  }
+
+  asidePath(): string {
+    return `${STAGING_FOLDER}/${ASIDE}${this.#random.uuid()}`;
+  }
+
+  /** Removes what a crash or a lost link left. Old versions nobody answers for are kept, at the top of the tree, never deleted. */
+  async sweep(nowMs: number, inUse: ReadonlySet<string>): Promise<string[]> {
+    const rescued: string[] = [];
+    await this.ensure();
+    for (const { name, stat } of await this.#tree.list(STAGING_FOLDER)) {
+      const path = `${STAGING_FOLDER}/${name}`;
+      if (stat === null || inUse.has(path)) continue;
+      if (name.startsWith(ASIDE)) {
+        const to = await freeConflictPath(this.#tree, "recovered", nowMs);
+        await this.#tree.rename(path, to);
+        rescued.push(to);
+      } else if (stat.kind === "folder") await this.#tree.rmdir(path);
+      else await this.#tree.unlink(path);
+    }
+    return rescued;
+  }
+
+  /** Finds out by trying whether the folder takes names for one that differ in case or in Unicode form. */
+  async probeFolding(): Promise<Folding> {
+    const base = `${STAGING_FOLDER}/probe-${this.#random.uuid()}-`;
+    const probe = async (made: string, asked: string) => {
+      (await this.#tree.create(base + made)).close();
+      const found = await this.#tree.lstat(base + asked) !== null;
+      await this.#tree.unlink(base + made);
+      return found;
+    };
+    return { case: await probe("a", "A"), unicode: await probe("\u00e9", "e\u0301") };
+  }
+}
+
+/** A name for a conflict copy that nothing has yet. */
+export async function freeConflictPath(tree: FileTree, path: string, nowMs: number): Promise<string> {
+  for (let attempt = 0;; attempt++) {
+    const to = conflictPath(path, nowMs, attempt);
+    if (await tree.lstat(to) === null) return to;
+  }
+}

@@ -1,0 +1,129 @@
+import { createHash, hash as hashOf } from "node:crypto";
+import { MirrorError } from "../domain/mirror_error.ts";
+import { type FileStat, type Observation, sameStat } from "../domain/observation.ts";
+import type { FileTree, ReadHandle } from "../domain/ports.ts";
+
+/** The content of a file at one moment: a version that existed as a whole. */
+export interface Version {
+  /** The file as it was then. Its size is the content's, also when the file grew while it was read. */
+  readonly stat: FileStat;
+  /** SHA-256, lower-case hex. */
+  readonly hash: string;
+}
+
+const READ_BYTES = 256 * 1024;
+
+/**
+ * Opens an observed file.
+ *
+ * @param restless The file does not rest: its present state is taken although it was not the one that was observed.
+ * @throws {MirrorError} `changed_while_reading` when it is another file, or another state of it, than was observed.
+ */
+export async function openObserved(
+  tree: FileTree,
+  observed: Observation,
+  restless: boolean,
+): Promise<{ file: ReadHandle; stat: FileStat }> {
+  const file = await tree.openRead(observed.diskPath);
+  try {
+    const stat = await file.stat();
+    const same = sameStat(stat, observed) && (stat.executable ?? false) === observed.executable;
+    if (!same && !(restless && stat.kind === "file")) throw changed(observed);
+    return { file, stat };
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/**
+ * Reads a small file whole.
+ *
+ * @throws {MirrorError} `changed_while_reading`.
+ */
+export async function readSmall(
+  tree: FileTree,
+  observed: Observation,
+  restless: boolean,
+  limitBytes: number,
+): Promise<Version & { content: Uint8Array }> {
+  const { file, stat } = await openObserved(tree, observed, restless);
+  try {
+    if (stat.sizeBytes > limitBytes) throw changed(observed);
+    const content = new Uint8Array(stat.sizeBytes);
+    if (await readFully(file, content) !== content.length) throw changed(observed);
+    if (!sameStat(await file.stat(), stat)) {
+      // Read again: what is the same both times was the file's content, or the beginning of it, in between.
+      const again = new Uint8Array(stat.sizeBytes);
+      if (!restless || await readFully(file, again) !== content.length || !equal(content, again)) {
+        throw changed(observed);
+      }
+    }
+    return { stat, hash: hashOf("sha256", content, "hex"), content };
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * SHA-256 of the first `stat.sizeBytes` bytes of an open file.
+ *
+ * @param each Takes every part as it is read; the buffer is used again afterwards.
+ * @throws {MirrorError} `changed_while_reading` when the file is shorter.
+ */
+export async function hashOpen(
+  file: ReadHandle,
+  stat: FileStat,
+  observed: Observation,
+  each: (part: Uint8Array) => Promise<void> | void = () => {},
+): Promise<string> {
+  const hash = createHash("sha256");
+  const buffer = new Uint8Array(READ_BYTES);
+  for (let offset = 0; offset < stat.sizeBytes;) {
+    const part = buffer.subarray(0, Math.min(READ_BYTES, stat.sizeBytes - offset));
+    const count = await file.readAt(part, offset);
+    if (count === 0) throw changed(observed);
+    hash.update(part.subarray(0, count));
+    await each(part.subarray(0, count));
+    offset += count;
+  }
+  return hash.digest("hex");
+}
+
+/**
+ * Whether what was read as `hash` was a version that existed: the file is still as it was, or, for one that does not rest, the
+ * same bytes are read again.
+ *
+ * @throws {MirrorError} `changed_while_reading`.
+ */
+export async function confirmVersion(
+  file: ReadHandle,
+  stat: FileStat,
+  hash: string,
+  observed: Observation,
+  restless: boolean,
+): Promise<void> {
+  if (sameStat(await file.stat(), stat)) return;
+  if (!restless || await hashOpen(file, stat, observed) !== hash) throw changed(observed);
+}
+
+function changed({ path }: Observation): MirrorError {
+  return new MirrorError(
+    "changed_while_reading",
+    `${path} changed while it was read: it is sent when it rests`,
+  );
+}
+
+async function readFully(file: ReadHandle, into: Uint8Array): Promise<number> {
+  let filled = 0;
+  while (filled < into.length) {
+    const count = await file.readAt(into.subarray(filled), filled);
+    if (count === 0) break;
+    filled += count;
+  }
+  return filled;
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
+}

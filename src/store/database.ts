@@ -1,0 +1,121 @@
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { MIGRATIONS } from "./migrations.ts";
+
+/** One row as SQLite gives it; the table modules turn it into their own type. */
+export type Row = Record<string, SQLInputValue>;
+
+/** How long a statement waits for another process's lock. */
+const BUSY_TIMEOUT_MS = 5000;
+
+/**
+ * The home's SQLite file: opens it, brings its schema up to date, and hands out prepared statements and transactions.
+ * `:memory:` gives a database of its own, for tests and the simulator.
+ */
+export class Database implements Disposable {
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+  #depth = 0;
+
+  /** @throws {MirrorError} `damaged_database` or `newer_database`; the file is left as it is. */
+  constructor(file: string) {
+    try {
+      this.#db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+      this.#db.exec("PRAGMA journal_mode = WAL");
+      // FULL: a commit is on the disk when it returns. The ack of an operation rests on it.
+      this.#db.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000");
+    } catch (error) {
+      throw damaged(file, error);
+    }
+    try {
+      this.#migrate(file);
+    } catch (error) {
+      this.#db.close();
+      throw error instanceof MirrorError ? error : damaged(file, error);
+    }
+  }
+
+  #migrate(file: string): void {
+    const version = () => Number((this.#db.prepare("PRAGMA user_version").get() as Row)["user_version"]);
+    if (version() > MIGRATIONS.length) {
+      throw new MirrorError(
+        "newer_database",
+        `${file} was written by a newer MirrorSync (schema ${version()}, this program knows ${MIGRATIONS.length}). ` +
+          "It was left untouched: use the newer program.",
+      );
+    }
+    while (version() < MIGRATIONS.length) {
+      this.transaction(() => {
+        // Another process may have been faster: look again inside the transaction.
+        const next = version();
+        const migration = MIGRATIONS[next];
+        if (migration === undefined) return;
+        this.#db.exec(migration);
+        this.#db.exec(`PRAGMA user_version = ${next + 1}`);
+      });
+    }
+  }
+
+  /** A prepared statement, kept for the next call with the same text. */
+  prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#db.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  run(sql: string, ...values: SQLInputValue[]): number {
+    return Number(this.prepare(sql).run(...values).changes);
+  }
+
+  get(sql: string, ...values: SQLInputValue[]): Row | null {
+    return (this.prepare(sql).get(...values) as Row | undefined) ?? null;
+  }
+
+  all(sql: string, ...values: SQLInputValue[]): Row[] {
+    return this.prepare(sql).all(...values) as Row[];
+  }
+
+  /**
+   * Runs `work` in one write transaction, durable when this returns; undone when it throws. A transaction inside another one
+   * joins it. Synchronous, so nothing else on the control thread can come in between.
+   */
+  transaction<T>(work: () => T): T {
+    if (this.#depth > 0) return work();
+    this.#db.exec("BEGIN IMMEDIATE");
+    this.#depth++;
+    let done = false;
+    try {
+      const result = work();
+      this.#db.exec("COMMIT");
+      done = true;
+      return result;
+    } finally {
+      this.#depth--;
+      if (!done && this.#db.isTransaction) this.#db.exec("ROLLBACK");
+    }
+  }
+
+  /** A number that changes when another process committed a change to the file. */
+  foreignChanges(): number {
+    return Number(this.get("PRAGMA data_version")!["data_version"]);
+  }
+
+  [Symbol.dispose](): void {
+    this.#statements.clear();
+    if (this.#db.isOpen) this.#db.close();
+  }
+}
+
+function damaged(file: string, cause: unknown): MirrorError {
+  return new MirrorError(
+    "damaged_database",
+    `the database ${file} cannot be used: ${
+      messageOf(cause)
+    }. Nothing was changed. If it is damaged, move it away ` +
+      "(with its -wal and -shm files) and add the peers again: the mirrored files are recognised by their content, nothing is lost.",
+    { cause },
+  );
+}

@@ -1,0 +1,115 @@
+import type { Database, Row } from "./database.ts";
+
+/** One row of the log: an operation that was sent or received, or something local that a user should know. */
+export interface LogEntry {
+  /** When, milliseconds of UTC. */
+  readonly atMs: number;
+  /** The operation's id; `null` for what happened locally. */
+  readonly id: string | null;
+  readonly direction: "sent" | "received" | "local";
+  /** `create`, `update`, `delete`, or locally: `skip`, `conflict`, `edited`, `vanished`, … */
+  readonly action: string;
+  readonly path: string;
+  readonly sizeBytes: number | null;
+  readonly hash: string | null;
+  /** The file's mtime as it travelled. */
+  readonly timestamp: string | null;
+  /** The name that the operation gave as its sender. */
+  readonly sender: string | null;
+  /** The local name of the peer. */
+  readonly peer: string | null;
+  readonly status: "ok" | "error" | "note";
+  readonly code: string | null;
+  readonly error: string | null;
+  /** Bytes of the operation on the wire: header, content and lengths. */
+  readonly wireBytes: number;
+}
+
+/** A note of something that happened here, not on the wire. */
+export function localNote(
+  atMs: number,
+  action: string,
+  path: string,
+  code: string,
+  message: string,
+): LogEntry {
+  return {
+    atMs,
+    id: null,
+    direction: "local",
+    action,
+    path,
+    sizeBytes: null,
+    hash: null,
+    timestamp: null,
+    sender: null,
+    peer: null,
+    status: "note",
+    code,
+    error: message,
+    wireBytes: 0,
+  };
+}
+
+/** The table `log`. */
+export class LogTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  add(e: LogEntry): void {
+    this.#db.run(
+      "INSERT INTO log (at, id, direction, action, path, size, hash, timestamp, sender, peer, status, code, error, wire_bytes) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      new Date(e.atMs).toISOString(),
+      e.id,
+      e.direction,
+      e.action,
+      e.path,
+      e.sizeBytes,
+      e.hash,
+      e.timestamp,
+      e.sender,
+      e.peer,
+      e.status,
+      e.code,
+      e.error,
+      e.wireBytes,
+    );
+  }
+
+  /** The newest rows first; `glob` as SQLite's GLOB, over the whole path. */
+  newest(limit: number, glob: string | null): LogEntry[] {
+    return this.#db.all(
+      "SELECT * FROM log WHERE path GLOB ? ORDER BY number DESC LIMIT ?",
+      glob ?? "*",
+      limit,
+    ).map(toEntry);
+  }
+
+  /** Removes what is older than `beforeMs`; tells how many rows. */
+  prune(beforeMs: number): number {
+    return this.#db.run("DELETE FROM log WHERE at < ?", new Date(beforeMs).toISOString());
+  }
+}
+
+function toEntry(row: Row): LogEntry {
+  return {
+    atMs: Date.parse(row["at"] as string),
+    id: row["id"] as string | null,
+    direction: row["direction"] as LogEntry["direction"],
+    action: row["action"] as string,
+    path: row["path"] as string,
+    sizeBytes: row["size"] as number | null,
+    hash: row["hash"] as string | null,
+    timestamp: row["timestamp"] as string | null,
+    sender: row["sender"] as string | null,
+    peer: row["peer"] as string | null,
+    status: row["status"] as LogEntry["status"],
+    code: row["code"] as string | null,
+    error: row["error"] as string | null,
+    wireBytes: row["wire_bytes"] as number,
+  };
+}

@@ -1,0 +1,132 @@
+/**
+ * The schema, one step for each version; `PRAGMA user_version` counts the steps that were made. A step that was released is
+ * never edited, only followed. Times are milliseconds of UTC in columns named `…_ms`, ISO 8601 in `log`, whose reader is a person.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `
+  -- The peers that are trusted. "number" names a peer in the other tables and outlives a change of its key.
+  CREATE TABLE peers (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    fingerprint TEXT NOT NULL UNIQUE,
+    certificate TEXT NOT NULL,
+    address TEXT,
+    added_ms INTEGER NOT NULL,
+    last_seen_ms INTEGER
+  ) STRICT;
+
+  -- What a scan or the watcher last saw in watched/.
+  CREATE TABLE observed (
+    path TEXT NOT NULL PRIMARY KEY,
+    disk_path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ms INTEGER NOT NULL,
+    ctime_ms INTEGER NOT NULL,
+    inode REAL NOT NULL,
+    device REAL NOT NULL,
+    executable INTEGER NOT NULL,
+    hash TEXT,
+    provisional INTEGER NOT NULL,
+    held TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX observed_inode ON observed (inode, device);
+  CREATE INDEX observed_provisional ON observed (path) WHERE provisional = 1;
+  CREATE INDEX observed_held ON observed (path) WHERE held IS NOT NULL;
+
+  -- What lies in watched/ and is not sent, with the reason.
+  CREATE TABLE skipped (
+    path TEXT NOT NULL PRIMARY KEY,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL,
+    since_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  -- The state that each peer last acknowledged.
+  CREATE TABLE acked (
+    peer INTEGER NOT NULL REFERENCES peers (number) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ms INTEGER NOT NULL,
+    executable INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (peer, path)
+  ) STRICT, WITHOUT ROWID;
+
+  -- The paths whose observed state differs from the acknowledged one: always their difference, kept for readers and for reasons.
+  CREATE TABLE pending (
+    peer INTEGER NOT NULL REFERENCES peers (number) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    action TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    code TEXT,
+    reason TEXT,
+    attempts INTEGER NOT NULL,
+    next_attempt_ms INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,
+    moved_to TEXT,
+    PRIMARY KEY (peer, path)
+  ) STRICT, WITHOUT ROWID;
+
+  -- What each peer's operations have put into synced/, and how the disk looked right after.
+  -- A file belongs to one peer; a folder to nobody, so each peer that has sent it has a row of its own.
+  CREATE TABLE synced (
+    path TEXT NOT NULL,
+    peer INTEGER NOT NULL REFERENCES peers (number) ON DELETE CASCADE,
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ms INTEGER NOT NULL,
+    executable INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    disk_size INTEGER NOT NULL,
+    disk_mtime_ms INTEGER NOT NULL,
+    disk_ctime_ms INTEGER NOT NULL,
+    disk_inode REAL NOT NULL,
+    disk_device REAL NOT NULL,
+    PRIMARY KEY (path, peer)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX synced_peer ON synced (peer, path);
+
+  -- Commits that were begun: written before the first rename, removed with the row in synced.
+  CREATE TABLE intents (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer INTEGER NOT NULL REFERENCES peers (number) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    aside TEXT NOT NULL,
+    kind TEXT,
+    size INTEGER NOT NULL,
+    mtime_ms INTEGER NOT NULL,
+    executable INTEGER NOT NULL,
+    hash TEXT NOT NULL
+  ) STRICT;
+
+  -- Every operation sent or received, and what happened locally that a user should know.
+  CREATE TABLE log (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    id TEXT,
+    direction TEXT NOT NULL,
+    action TEXT NOT NULL,
+    path TEXT NOT NULL,
+    size INTEGER,
+    hash TEXT,
+    timestamp TEXT,
+    sender TEXT,
+    peer TEXT,
+    status TEXT NOT NULL,
+    code TEXT,
+    error TEXT,
+    wire_bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX log_at ON log (at);
+
+  -- What the running process tells the commands, and what they tell it: JSON by key.
+  CREATE TABLE facts (
+    key TEXT NOT NULL PRIMARY KEY,
+    value TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
+];

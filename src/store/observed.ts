@@ -1,0 +1,127 @@
+import type { Held, Kind, Observation } from "../domain/observation.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
+import type { Database, Row } from "./database.ts";
+import { rangeBelow } from "./range.ts";
+
+/** The table `observed`: what was last seen of each path in `watched/`. */
+export class ObservedTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  get(path: RelativePath): Observation | null {
+    const row = this.#db.get("SELECT * FROM observed WHERE path = ?", path);
+    return row && toObservation(row);
+  }
+
+  put(o: Observation): void {
+    this.#db.run(
+      "INSERT OR REPLACE INTO observed VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      o.path,
+      o.diskPath,
+      o.kind,
+      o.sizeBytes,
+      o.mtimeMs,
+      o.ctimeMs,
+      o.inode,
+      o.device,
+      Number(o.executable),
+      o.hash,
+      Number(o.provisional),
+      o.held,
+    );
+  }
+
+  remove(path: RelativePath): void {
+    this.#db.run("DELETE FROM observed WHERE path = ?", path);
+  }
+
+  /** Records the hash of the content that belongs to the observation's present stat. */
+  setHash(path: RelativePath, hash: string, provisional: boolean): void {
+    this.#db.run(
+      "UPDATE observed SET hash = ?, provisional = ? WHERE path = ?",
+      hash,
+      Number(provisional),
+      path,
+    );
+  }
+
+  setHeld(path: RelativePath, held: Held | null): void {
+    this.#db.run("UPDATE observed SET held = ? WHERE path = ?", held, path);
+  }
+
+  /** All observations at any depth below `folder` (`""`: all there are), in the order of their paths. */
+  below(folder: string): Observation[] {
+    const [low, high] = rangeBelow(folder);
+    return this.#db.all("SELECT * FROM observed WHERE path >= ? AND path < ? ORDER BY path", low, high).map(
+      toObservation,
+    );
+  }
+
+  /** Every observation, in the order of the paths, without holding them all. */
+  *each(): IterableIterator<Observation> {
+    for (const row of this.#db.prepare("SELECT * FROM observed ORDER BY path").iterate()) {
+      yield toObservation(row as Row);
+    }
+  }
+
+  /** The observations directly inside `folder`. */
+  childrenOf(folder: string): Observation[] {
+    const [low, high] = rangeBelow(folder);
+    return this.#db.all(
+      "SELECT * FROM observed WHERE path >= ? AND path < ? AND instr(substr(path, ?), '/') = 0 ORDER BY path",
+      low,
+      high,
+      low.length + 1,
+    ).map(toObservation);
+  }
+
+  /** Another path at which the same inode is observed: where a file that vanished was moved to. */
+  otherPathOf(inode: number, device: number, path: RelativePath): RelativePath | null {
+    if (inode === 0) return null;
+    const row = this.#db.get(
+      "SELECT path FROM observed WHERE inode = ? AND device = ? AND path <> ? AND held IS NULL LIMIT 1",
+      inode,
+      device,
+      path,
+    );
+    return row && row["path"] as RelativePath;
+  }
+
+  /** The observations that are to be hashed once more. */
+  provisional(): Observation[] {
+    return this.#db.all("SELECT * FROM observed WHERE provisional = 1").map(toObservation);
+  }
+
+  count(): { files: number; folders: number; bytes: number; held: number } {
+    const row = this.#db.get(
+      "SELECT sum(kind = 'file') AS files, sum(kind = 'folder') AS folders, sum(size) AS bytes, " +
+        "sum(held IS NOT NULL) AS held FROM observed",
+    )!;
+    return {
+      files: Number(row["files"] ?? 0),
+      folders: Number(row["folders"] ?? 0),
+      bytes: Number(row["bytes"] ?? 0),
+      held: Number(row["held"] ?? 0),
+    };
+  }
+}
+
+function toObservation(row: Row): Observation {
+  return {
+    path: row["path"] as RelativePath,
+    diskPath: row["disk_path"] as string,
+    kind: row["kind"] as Kind,
+    sizeBytes: row["size"] as number,
+    mtimeMs: row["mtime_ms"] as number,
+    ctimeMs: row["ctime_ms"] as number,
+    inode: row["inode"] as number,
+    device: row["device"] as number,
+    executable: row["executable"] === 1,
+    hash: row["hash"] as string | null,
+    provisional: row["provisional"] === 1,
+    held: row["held"] as Held | null,
+  };
+}

@@ -1,0 +1,139 @@
+import { MirrorError } from "../domain/mirror_error.ts";
+import type { Database, Row } from "./database.ts";
+
+/** A trusted peer. */
+export interface Peer {
+  /** Local number, which names the peer in every other table. */
+  readonly number: number;
+  readonly name: string;
+  readonly fingerprint: string;
+  readonly certificatePem: string;
+  /** HOST:PORT to dial, `null` for a peer that dials us. */
+  readonly address: string | null;
+  readonly addedMs: number;
+  readonly lastSeenMs: number | null;
+}
+
+/** The table `peers`. */
+export class PeersTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  list(): Peer[] {
+    return this.#db.all("SELECT * FROM peers ORDER BY number").map(toPeer);
+  }
+
+  byName(name: string): Peer | null {
+    const row = this.#db.get("SELECT * FROM peers WHERE name = ?", name);
+    return row && toPeer(row);
+  }
+
+  byFingerprint(fingerprint: string): Peer | null {
+    const row = this.#db.get("SELECT * FROM peers WHERE fingerprint = ?", fingerprint);
+    return row && toPeer(row);
+  }
+
+  /**
+   * Adds a peer, or brings name and address of the one with this fingerprint up to date.
+   *
+   * @throws {MirrorError} `wrong_usage` when another peer has the name.
+   */
+  add(
+    peer: {
+      name: string;
+      fingerprint: string;
+      certificatePem: string;
+      address: string | null;
+      addedMs: number;
+    },
+  ): Peer {
+    return this.#db.transaction(() => {
+      const holder = this.byName(peer.name);
+      if (holder !== null && holder.fingerprint !== peer.fingerprint) {
+        throw new MirrorError(
+          "wrong_usage",
+          `there is already a peer named ${peer.name} with another certificate. Give --name another name, or --replaces ${peer.name} ` +
+            "when this certificate takes the place of the old one (its files are handed on).",
+        );
+      }
+      this.#db.run(
+        "INSERT INTO peers (name, fingerprint, certificate, address, added_ms) VALUES (?, ?, ?, ?, ?) " +
+          "ON CONFLICT (fingerprint) DO UPDATE SET name = excluded.name, certificate = excluded.certificate, " +
+          "address = coalesce(excluded.address, address)",
+        peer.name,
+        peer.fingerprint,
+        peer.certificatePem,
+        peer.address,
+        peer.addedMs,
+      );
+      return this.byFingerprint(peer.fingerprint)!;
+    });
+  }
+
+  /**
+   * Gives an existing peer another certificate; its number, and so everything that was mirrored, stays.
+   *
+   * @throws {MirrorError} `no_such_peer`, or `wrong_usage` when the certificate belongs to another peer already.
+   */
+  replace(
+    oldName: string,
+    by: { name: string; fingerprint: string; certificatePem: string; address: string | null },
+  ): Peer {
+    return this.#db.transaction(() => {
+      const old = this.byName(oldName);
+      if (old === null) throw noSuchPeer(oldName);
+      const other = this.byFingerprint(by.fingerprint) ?? this.byName(by.name);
+      if (other !== null && other.number !== old.number) {
+        throw new MirrorError(
+          "wrong_usage",
+          `${other.name} is a peer of its own: remove it first, or choose another name`,
+        );
+      }
+      this.#db.run(
+        "UPDATE peers SET name = ?, fingerprint = ?, certificate = ?, address = coalesce(?, address) WHERE number = ?",
+        by.name,
+        by.fingerprint,
+        by.certificatePem,
+        by.address,
+        old.number,
+      );
+      return this.byFingerprint(by.fingerprint)!;
+    });
+  }
+
+  /** Removes a peer with all that is remembered of it: its files in `synced/` stay, and belong to nobody from then on. */
+  remove(name: string): Peer {
+    return this.#db.transaction(() => {
+      const peer = this.byName(name);
+      if (peer === null) throw noSuchPeer(name);
+      this.#db.run("DELETE FROM peers WHERE number = ?", peer.number);
+      return peer;
+    });
+  }
+
+  markSeen(number: number, atMs: number): void {
+    this.#db.run("UPDATE peers SET last_seen_ms = ? WHERE number = ?", atMs, number);
+  }
+}
+
+function noSuchPeer(name: string): MirrorError {
+  return new MirrorError(
+    "no_such_peer",
+    `there is no peer named ${name}: mirrorsync peer list shows those there are`,
+  );
+}
+
+function toPeer(row: Row): Peer {
+  return {
+    number: row["number"] as number,
+    name: row["name"] as string,
+    fingerprint: row["fingerprint"] as string,
+    certificatePem: row["certificate"] as string,
+    address: row["address"] as string | null,
+    addedMs: row["added_ms"] as number,
+    lastSeenMs: row["last_seen_ms"] as number | null,
+  };
+}

@@ -1,0 +1,195 @@
+import type { Action } from "../domain/header.ts";
+import type { Kind } from "../domain/observation.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
+import type { Database, Row } from "./database.ts";
+
+/** A path whose observed state differs from the one that a peer acknowledged. */
+export interface Pending {
+  readonly peer: number;
+  readonly path: RelativePath;
+  readonly action: Action;
+  readonly kind: Kind;
+  readonly sizeBytes: number;
+  /** `refused` waits for the path to change or for `pending retry`. */
+  readonly state: "waiting" | "refused";
+  readonly code: string | null;
+  readonly reason: string | null;
+  readonly attempts: number;
+  /** Not tried before this time (milliseconds of UTC); 0 for at once. */
+  readonly nextAttemptMs: number;
+  readonly sinceMs: number;
+  /** For a deletion: the path that now has the same file. The deletion waits until that path was acknowledged. */
+  readonly movedTo: RelativePath | null;
+}
+
+/** What `pending` holds in all for a peer. */
+export interface PendingTotals {
+  readonly waiting: number;
+  readonly refused: number;
+  readonly bytes: number;
+}
+
+const WAITING = "peer = ? AND state = 'waiting' AND next_attempt_ms <= ?";
+
+/** The table `pending`. */
+export class PendingTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  get(peer: number, path: RelativePath): Pending | null {
+    const row = this.#db.get("SELECT * FROM pending WHERE peer = ? AND path = ?", peer, path);
+    return row && toPending(row);
+  }
+
+  /** Writes a row for a new state of the path: earlier reasons and attempts belonged to the earlier state and go. */
+  put(p: Pick<Pending, "peer" | "path" | "action" | "kind" | "sizeBytes" | "sinceMs" | "movedTo">): void {
+    this.#db.run(
+      "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, 'waiting', NULL, NULL, 0, 0, ?, ?)",
+      p.peer,
+      p.path,
+      p.action,
+      p.kind,
+      p.sizeBytes,
+      p.sinceMs,
+      p.movedTo,
+    );
+  }
+
+  remove(peer: number, path: RelativePath): void {
+    this.#db.run("DELETE FROM pending WHERE peer = ? AND path = ?", peer, path);
+  }
+
+  /** Records why a path could not be delivered, and when it is tried again (`null`: refused for good). */
+  fail(peer: number, path: RelativePath, code: string, reason: string, nextAttemptMs: number | null): void {
+    this.#db.run(
+      "UPDATE pending SET state = ?, code = ?, reason = ?, attempts = attempts + 1, next_attempt_ms = ? " +
+        "WHERE peer = ? AND path = ?",
+      nextAttemptMs === null ? "refused" : "waiting",
+      code,
+      reason,
+      nextAttemptMs ?? 0,
+      peer,
+      path,
+    );
+  }
+
+  /** Makes everything due now, the refused too: what `pending retry` asks for. Attempts and reasons stay to be read. */
+  retryAll(): number {
+    return this.#db.run(
+      "UPDATE pending SET state = 'waiting', next_attempt_ms = 0 WHERE state = 'refused' OR next_attempt_ms > 0",
+    );
+  }
+
+  /** Makes one peer's waiting rows due now: its link is new. */
+  dueNow(peer: number): void {
+    this.#db.run(
+      "UPDATE pending SET next_attempt_ms = 0 WHERE peer = ? AND state = 'waiting' AND next_attempt_ms > 0",
+      peer,
+    );
+  }
+
+  /** Due creations and updates after `after`, parents before children; `large` chooses files above or below `limitBytes`. */
+  upserts(
+    peer: number,
+    nowMs: number,
+    after: string,
+    large: boolean,
+    limitBytes: number,
+    count: number,
+  ): Pending[] {
+    return this.#db.all(
+      `SELECT * FROM pending WHERE ${WAITING} AND action <> 'delete' AND path > ? AND size ${
+        large ? ">" : "<="
+      } ? ` +
+        "ORDER BY path LIMIT ?",
+      peer,
+      nowMs,
+      after,
+      limitBytes,
+      count,
+    ).map(toPending);
+  }
+
+  /** Due deletions before `before` (`null`: from the end), children before parents. */
+  deletions(peer: number, nowMs: number, before: string | null, count: number): Pending[] {
+    return this.#db.all(
+      `SELECT * FROM pending WHERE ${WAITING} AND action = 'delete' AND path < ? ORDER BY path DESC LIMIT ?`,
+      peer,
+      nowMs,
+      before ?? "\u{10FFFF}",
+      count,
+    ).map(toPending);
+  }
+
+  /** When the next row that is not due yet becomes due; `null` when there is none. */
+  nextDueMs(peer: number, nowMs: number): number | null {
+    const row = this.#db.get(
+      "SELECT min(next_attempt_ms) AS due FROM pending WHERE peer = ? AND state = 'waiting' AND next_attempt_ms > ?",
+      peer,
+      nowMs,
+    )!;
+    return row["due"] as number | null;
+  }
+
+  /** Rows that have been tried at least `attempts` times, or are refused: those that waiting does not mend soon. */
+  stuck(peer: number, attempts: number): number {
+    return Number(
+      this.#db.get(
+        "SELECT count(*) AS n FROM pending WHERE peer = ? AND (state = 'refused' OR attempts >= ?)",
+        peer,
+        attempts,
+      )!["n"],
+    );
+  }
+
+  totals(peer: number): PendingTotals {
+    const row = this.#db.get(
+      "SELECT sum(state = 'waiting') AS waiting, sum(state = 'refused') AS refused, " +
+        "sum(CASE WHEN state = 'waiting' AND action <> 'delete' THEN size ELSE 0 END) AS bytes FROM pending WHERE peer = ?",
+      peer,
+    )!;
+    return {
+      waiting: Number(row["waiting"] ?? 0),
+      refused: Number(row["refused"] ?? 0),
+      bytes: Number(row["bytes"] ?? 0),
+    };
+  }
+
+  /** A row that failed for a reason, if there is one. */
+  firstWithCode(peer: number, code: string): Pending | null {
+    const row = this.#db.get("SELECT * FROM pending WHERE peer = ? AND code = ? LIMIT 1", peer, code);
+    return row && toPending(row);
+  }
+
+  list(peer: number, limit = -1): Pending[] {
+    return this.#db.all("SELECT * FROM pending WHERE peer = ? ORDER BY path LIMIT ?", peer, limit).map(
+      toPending,
+    );
+  }
+
+  *paths(peer: number): IterableIterator<RelativePath> {
+    for (const row of this.#db.prepare("SELECT path FROM pending WHERE peer = ?").iterate(peer)) {
+      yield (row as Row)["path"] as RelativePath;
+    }
+  }
+}
+
+function toPending(row: Row): Pending {
+  return {
+    peer: row["peer"] as number,
+    path: row["path"] as RelativePath,
+    action: row["action"] as Action,
+    kind: row["kind"] as Kind,
+    sizeBytes: row["size"] as number,
+    state: row["state"] as "waiting" | "refused",
+    code: row["code"] as string | null,
+    reason: row["reason"] as string | null,
+    attempts: row["attempts"] as number,
+    nextAttemptMs: row["next_attempt_ms"] as number,
+    sinceMs: row["since_ms"] as number,
+    movedTo: row["moved_to"] as RelativePath | null,
+  };
+}

@@ -1,0 +1,52 @@
+import { AckedTable } from "./acked.ts";
+import { Database } from "./database.ts";
+import { FactsTable } from "./facts.ts";
+import { IntentsTable } from "./intents.ts";
+import { LogTable } from "./log.ts";
+import { ObservedTable } from "./observed.ts";
+import { PeersTable } from "./peers.ts";
+import { PendingTable } from "./pending.ts";
+import { SkippedTable } from "./skipped.ts";
+import { SyncedTable } from "./synced.ts";
+
+/** Everything that a home remembers: one object for each table, and the transactions that span them. */
+export class Store implements Disposable {
+  readonly #db: Database;
+  readonly peers: PeersTable;
+  readonly observed: ObservedTable;
+  readonly skipped: SkippedTable;
+  readonly acked: AckedTable;
+  readonly pending: PendingTable;
+  readonly synced: SyncedTable;
+  readonly intents: IntentsTable;
+  readonly log: LogTable;
+  readonly facts: FactsTable;
+
+  /** @param file The SQLite file, or `:memory:`. */
+  constructor(file: string) {
+    this.#db = new Database(file);
+    this.peers = new PeersTable(this.#db);
+    this.observed = new ObservedTable(this.#db);
+    this.skipped = new SkippedTable(this.#db);
+    this.acked = new AckedTable(this.#db);
+    this.pending = new PendingTable(this.#db);
+    this.synced = new SyncedTable(this.#db);
+    this.intents = new IntentsTable(this.#db);
+    this.log = new LogTable(this.#db);
+    this.facts = new FactsTable(this.#db);
+  }
+
+  /** See {@linkcode Database.transaction}. */
+  transaction<T>(work: () => T): T {
+    return this.#db.transaction(work);
+  }
+
+  /** A number that changes when another process committed a change. */
+  foreignChanges(): number {
+    return this.#db.foreignChanges();
+  }
+
+  [Symbol.dispose](): void {
+    this.#db[Symbol.dispose]();
+  }
+}

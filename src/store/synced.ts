@@ -1,0 +1,112 @@
+import type { FileStat, PathState } from "../domain/observation.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
+import { type StatedPath, toState, toStatedPath } from "./acked.ts";
+import type { Database, Row } from "./database.ts";
+import { rangeBelow } from "./range.ts";
+
+/** How the disk looked right after a commit: what a later look is compared with, to find edits by hand. */
+export type DiskMark = Pick<FileStat, "sizeBytes" | "mtimeMs" | "ctimeMs" | "inode" | "device">;
+
+/** A path in `synced/` that a peer has put there. */
+export interface Synced {
+  readonly path: RelativePath;
+  readonly peer: number;
+  /** What the peer asked for, and was acknowledged. */
+  readonly state: PathState;
+  readonly disk: DiskMark;
+}
+
+/** The table `synced`. */
+export class SyncedTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  get(peer: number, path: RelativePath): Synced | null {
+    const row = this.#db.get("SELECT * FROM synced WHERE path = ? AND peer = ?", path, peer);
+    return row && toSynced(row);
+  }
+
+  /** What peers other than `peer` have at a path: a file of one of them, or the same folder. */
+  ofOthers(peer: number, path: RelativePath): Synced | null {
+    const row = this.#db.get("SELECT * FROM synced WHERE path = ? AND peer <> ? LIMIT 1", path, peer);
+    return row && toSynced(row);
+  }
+
+  put(s: Synced): void {
+    this.#db.run(
+      "INSERT OR REPLACE INTO synced VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      s.path,
+      s.peer,
+      s.state.kind,
+      s.state.sizeBytes,
+      s.state.mtimeMs,
+      Number(s.state.executable),
+      s.state.hash,
+      s.disk.sizeBytes,
+      s.disk.mtimeMs,
+      s.disk.ctimeMs,
+      s.disk.inode,
+      s.disk.device,
+    );
+  }
+
+  remove(peer: number, path: RelativePath): void {
+    this.#db.run("DELETE FROM synced WHERE path = ? AND peer = ?", path, peer);
+  }
+
+  /** Whether any peer has something below `folder`. */
+  hasBelow(folder: RelativePath): boolean {
+    const [low, high] = rangeBelow(folder);
+    return this.#db.get("SELECT 1 FROM synced WHERE path >= ? AND path < ? LIMIT 1", low, high) !== null;
+  }
+
+  /** A page of what a peer owns after `after` (`""`: from the start), in the order of the paths. */
+  page(peer: number, after: string, limit: number): Synced[] {
+    return this.#db.all(
+      "SELECT * FROM synced WHERE peer = ? AND path > ? ORDER BY path LIMIT ?",
+      peer,
+      after,
+      limit,
+    )
+      .map(toSynced);
+  }
+
+  /** Every path that a peer owns, in order, without holding them all. */
+  *each(peer: number): IterableIterator<StatedPath> {
+    const rows = this.#db.prepare("SELECT * FROM synced WHERE peer = ? ORDER BY path").iterate(peer);
+    for (const row of rows) yield toStatedPath(row as Row);
+  }
+
+  countOf(peer: number): number {
+    return Number(this.#db.get("SELECT count(*) AS n FROM synced WHERE peer = ?", peer)!["n"]);
+  }
+
+  count(): { files: number; folders: number; bytes: number } {
+    const row = this.#db.get(
+      "SELECT sum(kind = 'file') AS files, sum(kind = 'folder') AS folders, sum(size) AS bytes FROM synced",
+    )!;
+    return {
+      files: Number(row["files"] ?? 0),
+      folders: Number(row["folders"] ?? 0),
+      bytes: Number(row["bytes"] ?? 0),
+    };
+  }
+}
+
+function toSynced(row: Row): Synced {
+  return {
+    path: row["path"] as RelativePath,
+    peer: row["peer"] as number,
+    state: toState(row),
+    disk: {
+      sizeBytes: row["disk_size"] as number,
+      mtimeMs: row["disk_mtime_ms"] as number,
+      ctimeMs: row["disk_ctime_ms"] as number,
+      inode: row["disk_inode"] as number,
+      device: row["disk_device"] as number,
+    },
+  };
+}

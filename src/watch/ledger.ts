@@ -1,0 +1,145 @@
+import type { EventSink } from "../domain/events.ts";
+import type { Clock } from "../domain/ports.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
+import { localNote } from "../store/log.ts";
+import type { SkipReason } from "../store/skipped.ts";
+import type { Store } from "../store/store.ts";
+import { type Change, nextObservation, type Sighting } from "./sighting.ts";
+
+/** The key in the table `facts` under which the device of the root is kept: the root has no row in `observed`. */
+const WATCHED_DEVICE = "watched_device";
+
+/** Called inside the transaction that wrote the rows, and only when something changed. */
+export type ChangesSink = (changes: readonly Change[]) => void;
+
+/**
+ * Where looks write what they found. Several looks can be under way at a time (a long scan, and the events that overtake it), so each has
+ * its own {@linkcode Page}; what one page commits counts as newer than what the others saw before.
+ */
+export class Ledger {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly onChanges: ChangesSink;
+  readonly onEvent: EventSink;
+  readonly #open = new Set<Page>();
+
+  constructor(store: Store, clock: Clock, onChanges: ChangesSink, onEvent: EventSink) {
+    this.store = store;
+    this.clock = clock;
+    this.onChanges = onChanges;
+    this.onEvent = onEvent;
+  }
+
+  /** Opens a page before the first look that is to be written on it. */
+  page(): Page {
+    const page = new Page(this, () => this.#open.delete(page));
+    this.#open.add(page);
+    return page;
+  }
+
+  /** Notes for all pages but `by` that a path was written. */
+  overtake(path: RelativePath, by: Page): void {
+    for (const page of this.#open) if (page !== by) page.overtaken.add(path);
+  }
+
+  /** The device of the root when it was last found in order; `null` before the first time. */
+  rootDevice(): number | null {
+    const device = this.store.facts.get(WATCHED_DEVICE);
+    return typeof device === "number" ? device : null;
+  }
+
+  keepRootDevice(device: number): void {
+    if (this.rootDevice() !== device) this.store.facts.set(WATCHED_DEVICE, device);
+  }
+}
+
+interface Skip {
+  readonly path: string;
+  readonly reason: SkipReason;
+  readonly message: string;
+}
+
+/** What one look found and has not yet written to the store. */
+export class Page implements Disposable {
+  /** What other looks wrote since this one began: theirs is newer. */
+  readonly overtaken = new Set<RelativePath>();
+  readonly #ledger: Ledger;
+  readonly #onClose: () => void;
+  #sightings: Sighting[] = [];
+  #skips: Skip[] = [];
+  #unskips: string[] = [];
+
+  constructor(ledger: Ledger, onClose: () => void) {
+    this.#ledger = ledger;
+    this.#onClose = onClose;
+  }
+
+  get size(): number {
+    return this.#sightings.length + this.#skips.length + this.#unskips.length;
+  }
+
+  add(sighting: Sighting): void {
+    this.#sightings.push(sighting);
+  }
+
+  /** Notes that something is not sent. */
+  skip(path: string, reason: SkipReason, message: string): void {
+    this.#skips.push({ path, reason, message });
+  }
+
+  /** Notes that the cause is gone for which something was not sent. */
+  unskip(path: string): void {
+    this.#unskips.push(path);
+  }
+
+  /**
+   * Writes everything in one transaction.
+   *
+   * @returns The paths that were left alone because another look overtook this one: to be looked at once more.
+   */
+  commit(): RelativePath[] {
+    if (this.size === 0) return [];
+    const sightings = this.#sightings, skips = this.#skips, unskips = this.#unskips;
+    this.#sightings = [];
+    this.#skips = [];
+    this.#unskips = [];
+    const { store, clock, onChanges, onEvent } = this.#ledger;
+    const left: RelativePath[] = [], news: Skip[] = [], written: RelativePath[] = [];
+    store.transaction(() => {
+      const changes: Change[] = [];
+      for (const sighting of sightings) {
+        const { path } = sighting;
+        if (this.overtaken.has(path)) {
+          left.push(path);
+          continue;
+        }
+        const before = store.observed.get(path);
+        const after = nextObservation(before, sighting);
+        if (after === before && !(sighting.kind === "present" && sighting.distrusted)) continue;
+        if (after === null) store.observed.remove(path);
+        else if (after !== before) store.observed.put(after);
+        changes.push({ path, before, after });
+        written.push(path);
+      }
+      for (const path of unskips) store.skipped.remove(path);
+      const atMs = clock.now();
+      for (const skip of skips) {
+        if (!store.skipped.add({ ...skip, sinceMs: atMs })) continue;
+        store.log.add(localNote(atMs, "skip", skip.path, skip.reason, skip.message));
+        news.push(skip);
+      }
+      if (changes.length > 0) onChanges(changes);
+    });
+    for (const path of written) this.#ledger.overtake(path, this);
+    for (const { path, reason, message } of news) {
+      const expected = reason === "symlink" || reason === "special";
+      onEvent({ kind: "skipped", level: expected ? "detail" : "warning", message, path });
+    }
+    return left;
+  }
+
+  /** Whatever was not committed is dropped. */
+  [Symbol.dispose](): void {
+    this.#onClose();
+  }
+}

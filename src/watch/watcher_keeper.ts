@@ -1,0 +1,143 @@
+import { type Clock, FileError, type FileTree, type TreeWatcher, type WatchEvent } from "../domain/ports.ts";
+import { messageOf } from "../domain/mirror_error.ts";
+import type { Problem } from "../domain/status.ts";
+
+const FIRST_RETRY_MS = 5000;
+const LAST_RETRY_MS = 60_000;
+
+/** What the keeper tells. */
+export interface WatcherListener {
+  onWatchEvent(event: WatchEvent): void;
+  /** From now on nothing is told. Called once for each cause. */
+  onBroken(problem: Problem): void;
+  /** Events are told again, after a time without. */
+  onMended(): void;
+}
+
+/** Keeps a watcher of a tree alive: notices when it breaks, or when its root was made anew, and tries again until it works. */
+export class WatcherKeeper {
+  readonly #tree: FileTree;
+  readonly #clock: Clock;
+  readonly #listener: WatcherListener;
+  #watcher: TreeWatcher | null = null;
+  #root: { readonly inode: number; readonly device: number } | null = null;
+  #problem: Problem | null = null;
+  #tellsClose = false;
+  #retryMs = FIRST_RETRY_MS;
+  #brokeAt = -Infinity;
+  #cancelRetry: (() => void) | null = null;
+  #opening: Promise<void> | null = null;
+  #reading: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(tree: FileTree, clock: Clock, listener: WatcherListener) {
+    this.#tree = tree;
+    this.#clock = clock;
+    this.#listener = listener;
+  }
+
+  get watching(): boolean {
+    return this.#watcher !== null;
+  }
+
+  get problem(): Problem | null {
+    return this.#problem;
+  }
+
+  get tellsClose(): boolean {
+    return this.#tellsClose;
+  }
+
+  /** Tries to watch, now. Resolves when that worked or not. */
+  open(): Promise<void> {
+    if (this.#watcher !== null || this.#stopped) return Promise.resolve();
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    return this.#opening ??= this.#open().finally(() => this.#opening = null);
+  }
+
+  async #open(): Promise<void> {
+    try {
+      const root = await this.#tree.lstat("");
+      if (this.#stopped) return;
+      const watcher = this.#tree.watch();
+      this.#watcher = watcher;
+      this.#tellsClose = watcher.tellsClose;
+      this.#root = root;
+      this.#reading = this.#read(watcher);
+    } catch (error) {
+      this.#broke(error);
+      return;
+    }
+    if (this.#problem === null) return;
+    this.#problem = null;
+    this.#listener.onMended();
+  }
+
+  async #read(watcher: TreeWatcher): Promise<void> {
+    try {
+      for await (const event of watcher) {
+        if (this.#watcher !== watcher) return;
+        this.#listener.onWatchEvent(event);
+      }
+      if (this.#watcher === watcher) this.#broke(new FileError("io", "the watcher ended by itself"));
+    } catch (error) {
+      if (this.#watcher === watcher) this.#broke(error);
+    }
+  }
+
+  /**
+   * Makes certain that the root is still the folder that is watched: a watcher says nothing of a root that was made anew.
+   * One stat; call it every two seconds or so.
+   */
+  async checkRoot(): Promise<void> {
+    const watcher = this.#watcher, known = this.#root;
+    if (watcher === null || known === null) return;
+    let error: FileError | null = null;
+    try {
+      const root = await this.#tree.lstat("");
+      if (root === null || root.kind !== "folder") {
+        error = new FileError(
+          "not_found",
+          `the watched folder ${this.#tree.root} is not there any more: make it again, or mount the disk that holds it`,
+        );
+      } else if (root.inode !== known.inode || root.device !== known.device) {
+        error = new FileError("io", `the watched folder ${this.#tree.root} is another one than before`);
+      }
+    } catch (cause) {
+      error = cause instanceof FileError ? cause : new FileError("io", messageOf(cause), { cause });
+    }
+    if (error === null || this.#watcher !== watcher) return;
+    // Made anew: it can be watched at once.
+    const replaced = error.code === "io";
+    this.#broke(error, replaced);
+    if (replaced) await this.open();
+  }
+
+  #broke(error: unknown, quietly = false): void {
+    this.#watcher?.close();
+    this.#watcher = null;
+    if (this.#stopped) return;
+    const now = this.#clock.monotonic();
+    // Only a watcher that then held for a while starts the waiting from its beginning.
+    this.#retryMs = now - this.#brokeAt > 2 * LAST_RETRY_MS ? FIRST_RETRY_MS : this.#retryMs;
+    this.#brokeAt = now;
+    const message = messageOf(error);
+    const isNews = this.#problem?.message !== message;
+    if (isNews) this.#problem = { code: "watcher", message, sinceMs: this.#clock.now() };
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#clock.after(this.#retryMs, () => void this.open());
+    this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
+    if (isNews && !quietly) this.#listener.onBroken(this.#problem!);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
+    this.#watcher?.close();
+    this.#watcher = null;
+    await this.#opening;
+    await this.#reading;
+  }
+}

@@ -1,0 +1,26 @@
+import { runCommandLine } from "../../src/cli/command_line.ts";
+import { wantsColour } from "../../src/cli/output.ts";
+import pc from "picocolors";
+
+/** What a command said, and its exit status. */
+export interface Captured {
+  readonly status: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs a command line in this process. */
+export async function capture(args: readonly string[], env: Record<string, string> = {}): Promise<Captured> {
+  let out = "", err = "";
+  const status = await runCommandLine(args, "1.2.3", {
+    out: (text) => out += text,
+    err: (text) => err += text,
+    outIsTerminal: false,
+    errIsTerminal: false,
+    env: (name) => env[name],
+  });
+  return { status, out, err };
+}
+
+/** No colours at all. */
+export const PLAIN = pc.createColors(wantsColour(false, () => undefined));
