@@ -5,7 +5,6 @@ export type ErrorCode =
   | "unknown_action"
   | "bad_path"
   | "bad_content"
-  | "too_large"
   | "hash_mismatch"
   | "unsupported_name"
   | "reserved_name"
@@ -68,7 +67,6 @@ const PERMANENT: ReadonlySet<string> = new Set<ErrorCode>([
   "not_owned",
   "owned_by_other",
   "unicode_twin",
-  "too_large",
 ]);
 
 /** Whether a peer's error code is final for the state that was sent. An unknown code is not. */

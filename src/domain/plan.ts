@@ -39,6 +39,6 @@ export const NO_FOLDING: Folding = { case: false, unicode: false };
 
 /** The form under which a folding receiver takes two paths for one. */
 export function foldedPath(path: string, folding: Folding): string {
-  const form = folding.unicode ? path.normalize("NFKC").normalize("NFC") : path;
+  const form = folding.unicode ? path.normalize("NFC") : path;
   return folding.case ? form.toLowerCase() : form;
 }

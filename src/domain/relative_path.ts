@@ -58,7 +58,8 @@ export function parseRelativePath(text: string): RelativePath {
     if (component === "." || component === "..") {
       throw new MirrorError("bad_path", `the path ${shown} has a component "${component}"`);
     }
-    if (component === STAGING_FOLDER) {
+    // In any case of letters: a disk that folds case would take it for the folder.
+    if (component.toLowerCase() === STAGING_FOLDER) {
       throw new MirrorError(
         "reserved_name",
         `the path ${shown} uses the name of MirrorSync's staging folder`,
@@ -105,7 +106,7 @@ export function joinPath(folder: string, name: string): string {
   return folder === "" ? name : `${folder}/${name}`;
 }
 
-const WINDOWS_RESERVED = /^(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\.|$)/i;
+const WINDOWS_RESERVED = /^(?:con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(?:\.|$)/i;
 // deno-lint-ignore no-control-regex -- control characters are exactly what Windows refuses in a name
 const WINDOWS_FORBIDDEN = /[\u0000-\u001f<>:"|?*\\]/;
 
@@ -117,10 +118,12 @@ const WINDOWS_FORBIDDEN = /[\u0000-\u001f<>:"|?*\\]/;
  */
 export function checkNameOn(system: "windows" | "unix", path: RelativePath): void {
   for (const component of path.split("/")) {
-    if (utf8Length(component) > 255) {
+    // NTFS counts UTF-16 units, the others bytes.
+    if ((system === "windows" ? component.length : utf8Length(component)) > 255) {
+      const unit = system === "windows" ? "characters" : "bytes";
       throw new MirrorError(
         "name_too_long",
-        `a name in ${JSON.stringify(path.slice(0, 200))} is longer than 255 bytes: rename it to send it`,
+        `a name in ${JSON.stringify(path.slice(0, 200))} is longer than 255 ${unit}: rename it to send it`,
       );
     }
     if (system === "unix") continue;

@@ -1,7 +1,7 @@
 /** What a frame costs beside its content, whatever its header's length: both sides must come to the same sum. */
 export const FRAME_COST_BYTES = 512;
 
-/** Pieces of large files leave this much of the window to small operations. */
+/** Pieces of large files leave this much of the window to small operations, but no more than a quarter of it. */
 const RESERVE_BYTES = 1024 * 1024;
 
 interface Waiting {
@@ -17,18 +17,20 @@ interface Waiting {
  */
 export class Credit {
   #available: number;
+  readonly #reserve: number;
   #closed: unknown = null;
   #waiting: Waiting[] = [];
 
   /** @param windowBytes What the receiver's hello granted; `Infinity` for a link without the extension. */
   constructor(windowBytes: number) {
     this.#available = windowBytes;
+    this.#reserve = Math.min(RESERVE_BYTES, windowBytes / 4);
   }
 
   /** Takes the credit for one frame, waiting until it is there. */
   take(contentBytes: number, bulk: boolean): Promise<void> {
     const bytes = contentBytes + FRAME_COST_BYTES;
-    const reserve = bulk ? RESERVE_BYTES : 0;
+    const reserve = bulk ? this.#reserve : 0;
     if (this.#closed !== null) return Promise.reject(this.#closed);
     if (this.#available - bytes >= reserve && !this.#waiting.some((w) => w.reserve <= reserve)) {
       this.#available -= bytes;

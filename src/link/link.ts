@@ -10,7 +10,7 @@ import type { Clock, Connection, Random } from "../domain/ports.ts";
 import { FrameReader } from "../wire/frame_reader.ts";
 import { FrameWriter, type Lane } from "../wire/frame_writer.ts";
 import type { Extension, Hello } from "../wire/hello.ts";
-import { Credit } from "./credit.ts";
+import { Credit, FRAME_COST_BYTES } from "./credit.ts";
 
 /** A reply to a request. `header` has further fields for some extension requests, which may also bring content. */
 export interface Reply {
@@ -35,6 +35,8 @@ const DEAD_TICKS = 5;
 const STALLED_TICKS = 10;
 /** Content that no longer matters is read over up to this size, to keep the link; past it the link is closed. */
 const MAX_SKIPPED_BYTES = 256 * 1024 * 1024;
+/** How long a link that breaks the rules is read over, so that the reason reaches the other side. */
+const LAST_WORD_MS = 2_000;
 /** The largest content of a reply that is accepted: a listing of one bucket of a tree. */
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
 /** Credit is returned in lumps of at least this, so that returning it costs next to nothing. */
@@ -229,6 +231,11 @@ export class Link {
     return this.#credit.take(contentBytes, bulk);
   }
 
+  /** Gives back what {@linkcode credit} has taken for a frame that is not sent after all. */
+  returnCredit(contentBytes: number): void {
+    this.#credit.grant(contentBytes + FRAME_COST_BYTES);
+  }
+
   /** Returns credit to the peer: `bytes` of what it sent (with each frame's cost) were taken. */
   grant(bytes: number): void {
     if (!this.has("credit") || this.isClosed) return;
@@ -266,10 +273,25 @@ export class Link {
     this.close(new MirrorError("link_closed", "the peer ended the link"));
   }
 
+  /**
+   * Says why the link is closed, and reads over what still comes for a moment: closing while bytes are on their way would take
+   * the reason back.
+   */
   async #lastWord(reason: MirrorError): Promise<void> {
     this.refuse(null, reason.code, reason.message);
     await this.#writer.idle();
     await this.connection.closeWrite().catch(() => {});
+    let late = false;
+    const cancel = this.#clock.after(LAST_WORD_MS, () => {
+      late = true;
+      this.connection.close();
+    });
+    try {
+      while (!late && await this.connection.read() !== null);
+    } catch {
+      // The other side is gone: nobody is left to tell.
+    }
+    cancel();
   }
 
   async #skipRest(): Promise<void> {
@@ -288,7 +310,7 @@ export class Link {
     }
     const content = await this.#reader.rest();
     // A peer that speaks only the plain protocol may leave the id out; it is sent one request at a time.
-    const id = idOf(header) ?? this.#outstanding.keys().next().value;
+    const id = idOf(header) ?? (this.#hello === null ? this.#outstanding.keys().next().value : undefined);
     const waiting = id === undefined ? undefined : this.#outstanding.get(id);
     if (id === undefined || waiting === undefined) return;
     this.#outstanding.delete(id);

@@ -123,10 +123,10 @@ export class LinkManager {
     this.#serve(link, async (l, header, content) => {
       const isFirst = first;
       first = false;
+      // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
+      if (isFirst) this.#kick();
       if (header["action"] !== "hello") {
         if (isFirst && !this.#plainLinkFits(l)) return;
-        // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
-        if (isFirst) this.#kick();
         return this.#parts.onFrame(l, header, content);
       }
       if (!isFirst) return l.refuse(idOf(header), "bad_hello", "a hello must be the first frame of a link");

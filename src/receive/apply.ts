@@ -246,7 +246,8 @@ export class Applier {
     if (after === null) return;
     // ctime is left out: the renames and links of this commit have changed it.
     if (
-      after.kind === before.kind && after.sizeBytes === before.sizeBytes && after.mtimeMs === before.mtimeMs
+      after.kind === before.kind && after.inode === before.inode && after.device === before.device &&
+      after.sizeBytes === before.sizeBytes && after.mtimeMs === before.mtimeMs
     ) {
       return await this.#tree.unlink(aside);
     }

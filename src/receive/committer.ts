@@ -8,6 +8,7 @@ import { type Clock, FileError, type FileErrorCode, type FileTree } from "../dom
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import { type Applied, Applier, type Group } from "./apply.ts";
+import type { Synced } from "../store/synced.ts";
 import type { Staged, Staging } from "./staging.ts";
 
 /** An operation that is ready to be committed. */
@@ -64,6 +65,8 @@ export class Committer {
   readonly #queue: Queued[] = [];
   #tail: Promise<unknown> = Promise.resolve();
   #scheduled = false;
+  /** What is in place although its row could not be written: without it our own write would pass for an edit by hand. */
+  #unrecorded: Synced[] = [];
 
   constructor(
     parts: {
@@ -97,6 +100,11 @@ export class Committer {
         await this.#staging.tidy();
       });
     });
+  }
+
+  /** Removes the staging folder when nothing is staged any more. */
+  tidy(): void {
+    this.exclusive(() => this.#staging.tidy());
   }
 
   /** Runs `work` while nothing is being committed. */
@@ -135,6 +143,7 @@ export class Committer {
     }));
     const folders: Group = { verified: new Set(), toFlush: new Set() };
     try {
+      this.#recordUnrecorded();
       await this.#staging.ensure();
       for (const step of steps) await this.#guard(step, () => this.#stage(step));
       await inParallel(
@@ -149,7 +158,12 @@ export class Committer {
       this.#recordRows(steps);
     } catch (error) {
       // The database itself refused: nothing of the group may be acknowledged. What is in place is recognised when it is sent again.
-      for (const step of steps) step.outcome = toOutcome(error);
+      for (const step of steps) {
+        step.outcome = toOutcome(error);
+        if (step.applied !== null && step.applied.row !== null) {
+          this.#unrecorded.push(asDoubtful(step.applied.row));
+        }
+      }
       this.#onEvent({
         kind: "problem",
         level: "warning",
@@ -162,12 +176,11 @@ export class Committer {
     }
   }
 
-  /** What the path is to hold. Where the sender did not say, the executable bit stays as it is. */
-  #wantedState({ operation, peer }: Work): PathState | null {
+  /** What the path is to hold. Where the sender cannot say (the plain protocol, Windows), a file is not executable. */
+  #wantedState({ operation }: Work): PathState | null {
     if (operation.action === "delete") return null;
     if (operation.kind === "folder") return FOLDER_STATE;
-    const executable = operation.executable ??
-      this.#store.synced.get(peer.number, operation.path)?.state.executable ?? false;
+    const executable = operation.executable ?? false;
     return {
       kind: "file",
       sizeBytes: operation.sizeBytes,
@@ -256,9 +269,9 @@ export class Committer {
       this.#store.intents.clear();
       for (const { work, applied, outcome } of steps) {
         const { operation, peer, wireBytes } = work;
-        if (applied !== null && outcome === null) {
+        if (applied !== null) {
           if (applied.row === null) this.#store.synced.remove(peer.number, operation.path);
-          else this.#store.synced.put(applied.row);
+          else this.#store.synced.put(outcome === null ? applied.row : asDoubtful(applied.row));
         }
         // An offer that is declined is a question, not an operation that failed.
         if (outcome?.status === "error" && outcome.code === "content_needed") continue;
@@ -294,6 +307,12 @@ export class Committer {
     });
   }
 
+  #recordUnrecorded(): void {
+    if (this.#unrecorded.length === 0) return;
+    this.#store.transaction(() => this.#unrecorded.forEach((row) => this.#store.synced.put(row)));
+    this.#unrecorded = [];
+  }
+
   async #discard(staged: Staged): Promise<void> {
     staged.handle.close();
     try {
@@ -308,6 +327,14 @@ export class Committer {
       });
     }
   }
+}
+
+/**
+ * A row for what is in place but was not acknowledged, because it may not be durable. Its mark fits no file, so the operation is
+ * applied again when it comes again; its hash tells that the file is the peer's.
+ */
+function asDoubtful(row: Synced): Synced {
+  return { ...row, disk: { ...row.disk, ctimeMs: -1 } };
 }
 
 const CODES: Partial<Record<FileErrorCode, ErrorCode>> = {

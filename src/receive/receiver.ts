@@ -16,6 +16,7 @@ import type { TransferStatus } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import type { Link } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
+import { frameBytes } from "../wire/frame.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
 import { Committer, type Outcome, toOutcome, type Work } from "./committer.ts";
 import { GunzipMember } from "./gunzip_member.ts";
@@ -31,6 +32,8 @@ export const SMALL_BYTES = 256 * 1024;
 const MAX_UNANSWERED = 4096;
 /** The same for links without flow control, whose small contents are held in memory. */
 const MAX_UNANSWERED_PLAIN = 64;
+/** The longest piece that is accepted; ours are a quarter of that. */
+const MAX_PIECE_BYTES = 1024 * 1024;
 /** Room that is left on the disk for the database and for everybody else. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 /** How long a reading of the free space is good. */
@@ -39,6 +42,8 @@ const FREE_SPACE_MS = 500;
 /** What belongs to one link on the receiving side. */
 interface Intake {
   readonly transfers: Map<string, Transfer>;
+  /** Transfers that were refused on the way, until their sender has said that it knows. */
+  readonly refused: Set<string>;
   /** Operations that are being committed. */
   readonly unanswered: Set<Promise<void>>;
   dropped: boolean;
@@ -130,15 +135,15 @@ export class Receiver {
     }
     try {
       if (isOperation(header) || typeof header["action"] !== "string") {
-        await this.#takeOperation(link, header, content);
+        await this.#takeOperation(link, header, content, costBytes);
       } else parseOperation(header, link.headerExtensions);
     } catch (error) {
       if (error instanceof MirrorError && error.code === "link_closed") throw error;
       const { code, message } = toOutcome(error);
       link.refuse(idOf(header), code, message);
+      if (isOperation(header)) link.grant(costBytes);
       this.#noteRefusal(link, header, code, message);
     }
-    if (isOperation(header)) link.grant(costBytes);
   }
 
   /** The link has ended: what it brought and was not applied is dropped. Resolves when nothing of it is under way. */
@@ -149,6 +154,7 @@ export class Receiver {
     const transfers = [...intake.transfers.values()];
     intake.transfers.clear();
     await Promise.all([...transfers.map((transfer) => transfer.discard()), ...intake.unanswered]);
+    if (transfers.length > 0) this.#committer.tidy();
     this.#intakes.delete(link);
   }
 
@@ -161,21 +167,29 @@ export class Receiver {
   #intake(link: Link): Intake {
     let intake = this.#intakes.get(link);
     if (intake === undefined) {
-      intake = { transfers: new Map(), unanswered: new Set(), dropped: false };
+      intake = { transfers: new Map(), refused: new Set(), unanswered: new Set(), dropped: false };
       if (!link.isClosed) this.#intakes.set(link, intake);
       else intake.dropped = true;
     }
     return intake;
   }
 
-  async #takeOperation(link: Link, header: RawHeader, content: FrameReader): Promise<void> {
+  async #takeOperation(
+    link: Link,
+    header: RawHeader,
+    content: FrameReader,
+    costBytes: number,
+  ): Promise<void> {
     const operation = parseOperation(header, link.headerExtensions);
-    const headBytes = JSON.stringify(header).length + 16;
+    const headBytes = frameBytes(header, 0);
     const contentBytes = content.contentLeft;
     checkNameOn(this.#parts.system, operation.path);
     checkContentLength(operation, contentBytes);
     const intake = this.#intake(link);
-    if (operation.pieces) return await this.#finishTransfer(link, intake, operation, headBytes);
+    if (operation.pieces) {
+      link.grant(costBytes);
+      return this.#finishTransfer(link, intake, operation, headBytes);
+    }
     const bears = operation.action !== "delete" && operation.kind === "file" && !operation.offer;
     if (bears) await this.#checkRoom(operation.sizeBytes);
     let body: Uint8Array | Staged | null = null;
@@ -183,18 +197,19 @@ export class Receiver {
       body = await content.rest();
       checkHash(operation, hashOf("sha256", body, "hex"));
     } else if (bears) body = await this.#stageStream(operation, content);
-    this.#commit(link, intake, operation, body, headBytes + contentBytes);
+    this.#commit(link, intake, operation, body, headBytes + contentBytes, costBytes);
     const limit = link.has("credit") ? MAX_UNANSWERED : MAX_UNANSWERED_PLAIN;
     while (intake.unanswered.size >= limit) await Promise.race(intake.unanswered);
   }
 
-  /** Has an operation committed, and answers when it is durable; does not wait for that. */
+  /** Has an operation committed, and answers when it is durable; does not wait for that. Credit comes back with the answer. */
   #commit(
     link: Link,
     intake: Intake,
     operation: Operation,
     content: Work["content"],
     wireBytes: number,
+    costBytes: number,
   ): void {
     const answered = this.#committer.submit({
       peer: link.peer,
@@ -205,6 +220,7 @@ export class Receiver {
       dropped: () => intake.dropped,
     }).then((outcome) => {
       intake.unanswered.delete(answered);
+      link.grant(costBytes);
       if (outcome.status === "ok") {
         link.reply({ status: "ok", id: operation.id, ...(outcome.kept ? { kept: true } : {}) });
       } else link.refuse(operation.id, outcome.code, outcome.message);
@@ -243,6 +259,7 @@ export class Receiver {
     } catch (error) {
       staged.handle.close();
       await this.#parts.tree.unlink(staged.path);
+      this.#committer.tidy();
       throw error;
     } finally {
       gunzip?.close();
@@ -253,6 +270,8 @@ export class Receiver {
     const intake = this.#intake(link);
     const id = idOf(header);
     if (id === null) return link.grant(costBytes);
+    // The sender stops at the first refusal; what is on its way already is dropped as it comes.
+    if (intake.refused.has(id)) return link.grant(costBytes);
     let transfer = intake.transfers.get(id);
     if (transfer === undefined) {
       transfer = new Transfer({
@@ -269,16 +288,24 @@ export class Receiver {
         transfer.fail(error);
       }
     }
-    const bytes = content.contentLeft > 4 * SMALL_BYTES ? null : await content.rest();
-    if (bytes === null) transfer.fail(new MirrorError("bad_content", "a piece is longer than 1 MiB"));
-    else transfer.take(header["offset"], bytes, () => link.grant(costBytes));
-    if (bytes === null || transfer.failed) link.grant(costBytes);
-    // The sender stops at the first refusal; what is on its way already is dropped as it comes.
-    const refusal = transfer.takeRefusal();
-    if (refusal !== null) link.refuse(id, refusal.code, refusal.message);
+    if (content.contentLeft > MAX_PIECE_BYTES) {
+      transfer.fail(new MirrorError("bad_content", "a piece is longer than 1 MiB"));
+    }
+    if (transfer.failure === null) {
+      transfer.take(header["offset"], await content.rest(), () => link.grant(costBytes));
+    } else link.grant(costBytes);
+    if (transfer.failure === null) return;
+    intake.transfers.delete(id);
+    intake.refused.add(id);
+    this.#discard(intake, transfer);
+    const { code, message } = transfer.failure;
+    link.refuse(id, code, message);
+    this.#noteRefusal(link, header, code, message);
   }
 
-  async #finishTransfer(link: Link, intake: Intake, operation: Operation, headBytes: number): Promise<void> {
+  #finishTransfer(link: Link, intake: Intake, operation: Operation, headBytes: number): void {
+    // Refused on the way, and answered then.
+    if (intake.refused.delete(operation.id)) return;
     const transfer = intake.transfers.get(operation.id);
     if (transfer === undefined) {
       throw new MirrorError("bad_content", "no piece of this operation's content has come");
@@ -288,28 +315,36 @@ export class Receiver {
       (staged) => {
         intake.transfers.delete(operation.id);
         if (intake.dropped) return void staged.handle.close();
-        this.#commit(link, intake, operation, staged, headBytes + transfer.wireBytes);
+        this.#commit(link, intake, operation, staged, headBytes + transfer.wireBytes, 0);
       },
       async (error) => {
         intake.transfers.delete(operation.id);
         await transfer.discard();
+        this.#committer.tidy();
         const { code, message } = toOutcome(error);
-        // A transfer that was refused before has had its answer.
-        if (!transfer.wasAnswered) link.refuse(operation.id, code, message);
+        link.refuse(operation.id, code, message);
         this.#parts.onReceived(link.peer.name, operation, { status: "error", code, message });
       },
     ).finally(() => intake.unanswered.delete(done));
     intake.unanswered.add(done);
-    await Promise.resolve();
   }
 
-  async #abort(link: Link, header: RawHeader): Promise<void> {
+  #abort(link: Link, header: RawHeader): void {
     const id = idOf(header);
     const intake = this.#intake(link);
+    if (id !== null) intake.refused.delete(id);
     const transfer = id === null ? undefined : intake.transfers.get(id);
     if (id === null || transfer === undefined) return;
     intake.transfers.delete(id);
-    await transfer.discard();
+    this.#discard(intake, transfer);
+  }
+
+  #discard(intake: Intake, transfer: Transfer): void {
+    const discarded = transfer.discard().finally(() => {
+      intake.unanswered.delete(discarded);
+      this.#committer.tidy();
+    });
+    intake.unanswered.add(discarded);
   }
 
   #answerTree(link: Link, header: RawHeader): void {
@@ -365,7 +400,7 @@ export class Receiver {
       status: "error",
       code,
       error: message,
-      wireBytes: JSON.stringify(header).length + 16,
+      wireBytes: frameBytes(header, 0),
     });
     onEvent({
       kind: "refused",

@@ -1,4 +1,5 @@
 import type { Clock, FileTree } from "../domain/ports.ts";
+import { ancestorsOf, nameOf, type RelativePath } from "../domain/relative_path.ts";
 import type { Intent } from "../store/intents.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
@@ -31,22 +32,25 @@ export async function recoverCommits(
 async function recoverOne(tree: FileTree, store: Store, clock: Clock, intent: Intent): Promise<void> {
   const { peer, path, state, aside } = intent;
   const row = store.synced.get(peer, path);
-  const now = await tree.lstat(path);
   const old = await tree.lstat(aside);
-  if (state !== null) {
-    const happened = now?.kind === "file" && now.sizeBytes === state.sizeBytes &&
-      await hashFile(tree, path) === state.hash;
-    if (happened) {
-      store.synced.put({ path, peer, state, disk: now });
-      if (old !== null && old.inode === now.inode && old.inode !== 0) return await tree.unlink(aside);
-    } else if (now === null && old !== null) return await tree.rename(aside, path);
-  } else if (now === null) store.synced.remove(peer, path);
+  // Folders that are gone, or a symlink in their place: nothing is looked at or put back through that.
+  const reachable = await hasRealParents(tree, path);
+  const now = reachable ? await tree.lstat(path) : null;
+  if (state === null) {
+    if (now === null) store.synced.remove(peer, path);
+  } else if (
+    now?.kind === "file" && now.sizeBytes === state.sizeBytes && await hashFile(tree, path) === state.hash
+  ) {
+    store.synced.put({ path, peer, state, disk: now });
+    if (old !== null && old.inode === now.inode && old.inode !== 0) return await tree.unlink(aside);
+  } else if (now === null && old !== null && reachable) return await tree.rename(aside, path);
   if (old === null) return;
-  // What waits aside is the version before: gone for good only if it is exactly what the peer had sent.
-  if (old.kind === "file" && row !== null && await hashFile(tree, aside) === row.state.hash) {
-    return await tree.unlink(aside);
+  // What waits aside is the version before: it goes only if it is exactly what the peer had sent, or has sent now.
+  if (old.kind === "file") {
+    const hash = await hashFile(tree, aside);
+    if (hash === row?.state.hash || hash === state?.hash) return await tree.unlink(aside);
   }
-  const kept = await freeConflictPath(tree, path, clock.now());
+  const kept = await freeConflictPath(tree, reachable ? path : nameOf(path), clock.now());
   await tree.rename(aside, kept);
   store.log.add(
     localNote(
@@ -57,4 +61,11 @@ async function recoverOne(tree: FileTree, store: Store, clock: Clock, intent: In
       `a version of ${path} that was edited here was kept`,
     ),
   );
+}
+
+async function hasRealParents(tree: FileTree, path: RelativePath): Promise<boolean> {
+  for (const folder of ancestorsOf(path)) {
+    if ((await tree.lstat(folder))?.kind !== "folder") return false;
+  }
+  return true;
 }

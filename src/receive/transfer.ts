@@ -27,7 +27,6 @@ export class Transfer {
   /** The writes, one after the other. Never rejects: the first failure is kept. */
   #writing: Promise<void> = Promise.resolve();
   #failure: (Outcome & { status: "error" }) | null = null;
-  #answered = false;
 
   constructor(parts: { header: RawHeader; tree: FileTree; staging: Staging; clock: Clock }) {
     this.#header = parts.header;
@@ -42,13 +41,9 @@ export class Transfer {
     return typeof size === "number" && Number.isSafeInteger(size) && size >= 0 ? size : 0;
   }
 
-  get failed(): boolean {
-    return this.#failure !== null;
-  }
-
-  /** Whether its operation was answered already, by a refusal on the way. */
-  get wasAnswered(): boolean {
-    return this.#answered;
+  /** Why it is refused; `null` while nothing is wrong. */
+  get failure(): (Outcome & { status: "error" }) | null {
+    return this.#failure;
   }
 
   get wireBytes(): number {
@@ -68,24 +63,17 @@ export class Transfer {
     this.#failure ??= toOutcome(error);
   }
 
-  /** The refusal that is to be sent, once. */
-  takeRefusal(): (Outcome & { status: "error" }) | null {
-    if (this.#failure === null || this.#answered) return null;
-    this.#answered = true;
-    return this.#failure;
-  }
-
-  /** Queues a piece to be written; `taken` is called when it was. */
+  /** Queues a piece to be written; `taken` is called when it was, or when it is not wanted. */
   take(offset: unknown, bytes: Uint8Array, taken: () => void): void {
     this.#frames++;
-    if (this.failed) return;
     if (offset !== this.#taken) {
-      return this.fail(new MirrorError("bad_content", "a piece is missing or came twice"));
+      this.fail(new MirrorError("bad_content", "a piece is missing or came twice"));
+      return taken();
     }
     this.#taken += bytes.length;
     this.#writing = this.#writing.then(async () => {
       try {
-        if (this.failed) return;
+        if (this.#failure !== null) return;
         this.#staged ??= await this.#staging.create();
         this.#hash.update(bytes);
         await this.#staged.handle.write(bytes);

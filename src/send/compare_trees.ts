@@ -12,6 +12,7 @@ import {
   parseListing,
   rootDigest,
   treeDigests,
+  type TreeEntry,
 } from "../wire/tree_digest.ts";
 import { replanPath } from "./pending_plan.ts";
 
@@ -32,7 +33,8 @@ export async function compareTrees(
 ): Promise<RelativePath[]> {
   const { store, link, random } = parts;
   const peer = link.peer.number;
-  const ours = treeDigests(store.acked.each(peer));
+  const asKept = link.has("modes") ? same : withoutMode;
+  const ours = treeDigests(map(store.acked.each(peer), asKept));
   const answer = await ask(link, { id: random.uuid(), action: "tree", digest: rootDigest(ours) });
   if (answer.header["same"] === true) return [];
   if (answer.content.length !== BUCKETS * DIGEST_BYTES) {
@@ -45,9 +47,22 @@ export async function compareTrees(
   for (let from = 0; from < differing.length; from += share) {
     const buckets = differing.slice(from, from + share);
     const listing = await ask(link, { id: random.uuid(), action: "tree_buckets", buckets });
-    corrected.push(...takeListing(store, peer, new Set(buckets), listing.content, parts.now()));
+    corrected.push(...takeListing(store, peer, new Set(buckets), listing.content, asKept, parts.now()));
   }
   return corrected;
+}
+
+/** What a peer that knows no executable bit keeps of an entry. */
+function withoutMode({ path, state }: TreeEntry): TreeEntry {
+  return { path, state: { ...state, executable: false } };
+}
+
+function same(entry: TreeEntry): TreeEntry {
+  return entry;
+}
+
+function* map<T>(items: Iterable<T>, change: (item: T) => T): IterableIterator<T> {
+  for (const item of items) yield change(item);
 }
 
 async function ask(link: Link, request: { readonly id: string } & Readonly<Record<string, unknown>>) {
@@ -61,6 +76,7 @@ function takeListing(
   peer: number,
   buckets: ReadonlySet<number>,
   content: Uint8Array,
+  asKept: (entry: TreeEntry) => TreeEntry,
   nowMs: number,
 ): RelativePath[] {
   const theirs = new Map(parseListing(content).map(({ path, state }) => [path, state]));
@@ -69,7 +85,7 @@ function takeListing(
     for (const { path, state } of [...store.acked.each(peer)]) {
       if (!buckets.has(bucketOf(path))) continue;
       const has = theirs.get(path);
-      if (has !== undefined && sameState(has, state)) theirs.delete(path);
+      if (has !== undefined && sameState(has, asKept({ path, state }).state)) theirs.delete(path);
       else if (has === undefined) {
         store.acked.remove(peer, path);
         corrected.push(path);

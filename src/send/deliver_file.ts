@@ -6,6 +6,7 @@ import { type FileStat, type Observation, type PathState, sameState } from "../d
 import type { FileTree, ReadHandle } from "../domain/ports.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link, Reply } from "../link/link.ts";
+import { frameBytes } from "../wire/frame.ts";
 import { confirmVersion, hashOpen, openObserved, readSmall } from "./read_version.ts";
 
 /** Files up to this travel in one frame; larger ones in pieces, so that small ones can go in between. */
@@ -60,7 +61,12 @@ export interface DeliveryParts {
 export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
   const { link, observed, acked, tree, restless } = parts;
   if (observed.sizeBytes <= SMALL_BYTES) {
-    const { stat, hash, content } = await readSmall(tree, observed, restless, SMALL_BYTES * 4);
+    // Credit first: what waits for it must not wait in memory.
+    await link.credit(observed.sizeBytes, false);
+    const { stat, hash, content } = await readSmall(tree, observed, restless, SMALL_BYTES).catch((error) => {
+      link.returnCredit(observed.sizeBytes);
+      throw error;
+    });
     const read = { stat, hash, atMs: parts.now() };
     const state = stateOf(parts, stat, hash);
     if (acked !== null && sameState(acked, state)) {
@@ -69,7 +75,7 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
     const header = headerOf(parts, state);
     await link.credit(content.length, false);
     const reply = await link.request("small", header, content);
-    return { state, read, reply, wireBytes: wireBytes(header, content.length), silent: false };
+    return { state, read, reply, wireBytes: frameBytes(header, content.length), silent: false };
   }
   const { file, stat } = await openObserved(tree, observed, restless);
   try {
@@ -84,7 +90,7 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
         const header = { ...headerOf(parts, state), offer: true };
         await link.credit(0, false);
         const reply = await link.request("small", header);
-        return { state, read, reply, wireBytes: wireBytes(header, 0), silent: false };
+        return { state, read, reply, wireBytes: frameBytes(header, 0), silent: false };
       }
     }
     return link.has("pieces")
@@ -132,7 +138,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
     onTheWay[turn].catch(() => {});
     turn = turn === 0 ? 1 : 0;
     offset += part.length;
-    sent += wireBytes(header, part.length);
+    sent += frameBytes(header, part.length);
     parts.onProgress({ doneBytes: offset, sizeBytes, startedMs });
     if (refusal !== null) throw STOPPED;
   };
@@ -143,6 +149,8 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
   } catch (error) {
     await Promise.allSettled(onTheWay);
     if (error === STOPPED) {
+      // The receiver forgets the transfer when it knows that nothing more of it is to come.
+      await link.notify("bulk", { action: "abort", id });
       return { state: stateOf(parts, stat, ""), read: null, reply: refusal!, wireBytes: sent, silent: false };
     }
     if (!link.isClosed) {
@@ -158,7 +166,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
   await link.notify("bulk", header);
   const reply = await answer;
   const read = { stat, hash, atMs: parts.now() };
-  return { state, read, reply, wireBytes: sent + wireBytes(header, 0), silent: false };
+  return { state, read, reply, wireBytes: sent + frameBytes(header, 0), silent: false };
 }
 
 /** For a peer that knows only the plain protocol: the hash goes before the content, so the file is read twice. */
@@ -193,7 +201,7 @@ async function inOneFrame(
     state,
     read: { stat, hash, atMs: parts.now() },
     reply,
-    wireBytes: wireBytes(header, contentBytes),
+    wireBytes: frameBytes(header, contentBytes),
     silent: false,
   };
 }
@@ -260,15 +268,11 @@ async function* watched(
   }
 }
 
-function stateOf({ observed, hasModes }: DeliveryParts, stat: FileStat, hash: string): PathState {
-  // The observation's mtime is within what a timestamp can say; the stat's need not be.
-  const mtimeMs = stat.sizeBytes === observed.sizeBytes && stat.ctimeMs === observed.ctimeMs
-    ? observed.mtimeMs
-    : stat.mtimeMs;
+function stateOf({ hasModes }: DeliveryParts, stat: FileStat, hash: string): PathState {
   return {
     kind: "file",
     sizeBytes: stat.sizeBytes,
-    mtimeMs,
+    mtimeMs: stat.mtimeMs,
     executable: hasModes && stat.executable === true,
     hash,
   };
@@ -286,10 +290,6 @@ function headerOf({ link, id, action, observed, sender, hasModes }: DeliveryPart
     compressed: false,
     ...(hasModes && link.has("modes") ? { executable: state.executable } : {}),
   };
-}
-
-function wireBytes(header: object, contentBytes: number): number {
-  return JSON.stringify(header).length + 16 + contentBytes;
 }
 
 const OK = { status: "ok", code: "", message: "" } as const;

@@ -2,6 +2,7 @@ import { createHash, hash as hashOf } from "node:crypto";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type FileStat, type Observation, sameStat } from "../domain/observation.ts";
 import type { FileTree, ReadHandle } from "../domain/ports.ts";
+import { observedStat } from "../watch/sighting.ts";
 
 /** The content of a file at one moment: a version that existed as a whole. */
 export interface Version {
@@ -26,7 +27,7 @@ export async function openObserved(
 ): Promise<{ file: ReadHandle; stat: FileStat }> {
   const file = await tree.openRead(observed.diskPath);
   try {
-    const stat = await file.stat();
+    const stat = observedStat(await file.stat());
     const same = sameStat(stat, observed) && (stat.executable ?? false) === observed.executable;
     if (!same && !(restless && stat.kind === "file")) throw changed(observed);
     return { file, stat };
@@ -52,7 +53,7 @@ export async function readSmall(
     if (stat.sizeBytes > limitBytes) throw changed(observed);
     const content = new Uint8Array(stat.sizeBytes);
     if (await readFully(file, content) !== content.length) throw changed(observed);
-    if (!sameStat(await file.stat(), stat)) {
+    if (!sameStat(observedStat(await file.stat()), stat)) {
       // Read again: what is the same both times was the file's content, or the beginning of it, in between.
       const again = new Uint8Array(stat.sizeBytes);
       if (!restless || await readFully(file, again) !== content.length || !equal(content, again)) {
@@ -103,7 +104,7 @@ export async function confirmVersion(
   observed: Observation,
   restless: boolean,
 ): Promise<void> {
-  if (sameStat(await file.stat(), stat)) return;
+  if (sameStat(observedStat(await file.stat()), stat)) return;
   if (!restless || await hashOpen(file, stat, observed) !== hash) throw changed(observed);
 }
 

@@ -10,13 +10,14 @@ import {
 } from "../domain/observation.ts";
 import { foldedPath, type Folding } from "../domain/plan.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
-import type { RelativePath } from "../domain/relative_path.ts";
+import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import { OPERATION_BACKOFF, retryDelayMs } from "../domain/retry.ts";
 import type { TransferStatus } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link, Reply } from "../link/link.ts";
 import type { Pending } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
+import { frameBytes } from "../wire/frame.ts";
 import { Backlog } from "./backlog.ts";
 import { compareTrees } from "./compare_trees.ts";
 import { deliverFile, type Delivery, type Progress, SMALL_BYTES } from "./deliver_file.ts";
@@ -28,6 +29,8 @@ const MAX_IN_FLIGHT = 1024;
 const MAX_LARGE = 2;
 /** Attempts after which a file that never rests is sent as it is at one moment. */
 const RESTLESS_ATTEMPTS = 2;
+/** How long after the database has refused the acks are brought to it again. */
+const RECORD_AGAIN_MS = 1_000;
 /** Acks that are recorded in one transaction. */
 const ACKS_PER_COMMIT = 512;
 
@@ -86,6 +89,8 @@ export class Sender {
   readonly #declined = new Set<RelativePath>();
   /** Operations that wait until another path's operation is settled. */
   readonly #after = new Map<RelativePath, RelativePath[]>();
+  /** The paths that wait so; what lies below them waits too. */
+  readonly #blocked = new Set<RelativePath>();
   #settled: Settled[] = [];
   #recording = false;
   #link: Link | null = null;
@@ -261,14 +266,31 @@ export class Sender {
         this.#backlog.restart();
         continue;
       }
-      return row;
+      const parent = row.action === "delete" ? null : this.#parentToMake(row.path, now);
+      if (parent === null) return row;
+      this.#fresh.add(path);
+      return parent;
     }
     return this.#backlog.next(now, largeFits, (row) => !this.#inFlight.has(row.path) && this.#mayGo(row));
   }
 
+  /** The topmost folder above a path that is still to be made. */
+  #parentToMake(path: RelativePath, nowMs: number): Pending | null {
+    for (const folder of ancestorsOf(path)) {
+      if (this.#inFlight.has(folder)) continue;
+      const row = this.#parts.store.pending.get(this.#peer, folder);
+      if (row !== null && row.action !== "delete" && row.state === "waiting" && row.nextAttemptMs <= nowMs) {
+        return row;
+      }
+    }
+    return null;
+  }
+
   /** Whether a row's time has come as far as other paths are concerned. */
   #mayGo(row: Pending): boolean {
-    if (row.action !== "delete") return true;
+    if (row.action !== "delete") {
+      return ![...ancestorsOf(row.path), row.path].some((path) => this.#blocked.has(path));
+    }
     const { store } = this.#parts;
     // The file lives on under another name: the old copy stays until the peer has the new one.
     if (row.movedTo !== null && store.pending.get(this.#peer, row.movedTo)?.state === "waiting") return false;
@@ -286,6 +308,7 @@ export class Sender {
     if (observed === null || observed.held !== null) return this.#replan(row.path);
     const obstacle = this.#obstacle(link, row.path, observed);
     if (obstacle !== null) {
+      this.#blocked.add(row.path);
       const waiting = this.#after.get(obstacle.path) ?? [];
       this.#after.set(obstacle.path, [...waiting, row.path]);
       return this.#clearAway(link, obstacle.path, obstacle.kind);
@@ -366,7 +389,7 @@ export class Sender {
     };
     await link.credit(0, false);
     const reply = await link.request("small", header);
-    return { ...base, reply, wireBytes: JSON.stringify(header).length + 16, silent: false };
+    return { ...base, reply, wireBytes: frameBytes(header, 0), silent: false };
   }
 
   /**
@@ -409,6 +432,12 @@ export class Sender {
     return { path: observed.path, action, id, ...delivery };
   }
 
+  /** Nobody waits for a path any more. */
+  #unblock(path: RelativePath): void {
+    for (const waiting of this.#after.get(path) ?? []) this.#blocked.delete(waiting);
+    this.#after.delete(path);
+  }
+
   #landed(path: RelativePath): void {
     if (this.#inFlight.get(path)?.large === true) this.#largeInFlight--;
     this.#inFlight.delete(path);
@@ -420,7 +449,7 @@ export class Sender {
     if (link.isClosed) {
       // Whether it took effect is not known: the comparison of trees on the next link will tell.
       this.#landed(path);
-      this.#after.delete(path);
+      this.#unblock(path);
       return;
     }
     const gone = error instanceof FileError &&
@@ -450,18 +479,36 @@ export class Sender {
     const batch = this.#settled;
     if (batch.length === 0) return;
     this.#settled = [];
-    const { store, clock } = this.#parts;
+    const { store, clock, onEvent } = this.#parts;
+    // A peer that was removed meanwhile has no rows any more.
+    if (store.peers.byNumber(this.#peer) === null) return;
     const again: RelativePath[] = [];
     const now = clock.now();
-    store.transaction(() => {
-      for (const settled of batch) {
-        this.#landed(settled.path);
-        if (settled.reply.status === "ok") this.#recordAck(settled, now);
-        else this.#recordFailure(settled, now, again);
-        for (const path of this.#after.get(settled.path) ?? []) again.push(path);
-        this.#after.delete(settled.path);
-      }
-    });
+    try {
+      store.transaction(() => {
+        for (const settled of batch) {
+          if (settled.reply.status === "ok") this.#recordAck(settled, now);
+          else this.#recordFailure(settled, now, again);
+          for (const path of this.#after.get(settled.path) ?? []) again.push(path);
+        }
+      });
+    } catch (error) {
+      // The acks stay here until the database takes them; the paths count as on their way, so nothing is sent twice.
+      this.#settled = [...batch, ...this.#settled];
+      onEvent({
+        kind: "problem",
+        level: "warning",
+        message: `the database refuses to record what was sent: ${messageOf(error)}`,
+      });
+      if (this.#stopped) return;
+      this.#recording = true;
+      clock.after(RECORD_AGAIN_MS, () => this.#record());
+      return;
+    }
+    for (const { path } of batch) {
+      this.#landed(path);
+      this.#unblock(path);
+    }
     for (const path of again) this.#fresh.add(path);
     this.#report(batch);
     this.wake();
@@ -488,21 +535,22 @@ export class Sender {
   #recordFailure(settled: Settled, now: number, again: RelativePath[]): void {
     const { store, random, peer, name } = this.#parts;
     const { path, reply } = settled;
-    if (reply === STILL_THERE) return store.pending.remove(this.#peer, path);
+    const waitingForIt = (this.#after.get(path) ?? []).filter((waiting) => waiting !== path);
+    if (reply === STILL_THERE) store.pending.remove(this.#peer, path);
     if (reply.code === "content_needed") {
       this.#declined.add(path);
       again.push(path);
       return;
     }
     // A step on the way (what was in the way could not be deleted) may have no row of its own: the path that waits has one.
-    for (const waiting of [path, ...this.#after.get(path) ?? []]) {
+    for (const waiting of reply === STILL_THERE ? waitingForIt : [path, ...waitingForIt]) {
       const attempts = (store.pending.get(this.#peer, waiting)?.attempts ?? 0) + 1;
       const retryMs = isPermanentRefusal(reply.code)
         ? null
         : now + retryDelayMs(OPERATION_BACKOFF, attempts, random.unit());
       store.pending.fail(this.#peer, waiting, reply.code, reply.message, retryMs);
     }
-    this.#after.delete(path);
+    this.#unblock(path);
     if (!settled.silent) this.#log(settled, now, peer.name, name);
   }
 

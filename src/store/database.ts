@@ -14,40 +14,51 @@ const BUSY_TIMEOUT_MS = 5000;
  */
 export class Database implements Disposable {
   readonly #db: DatabaseSync;
+  readonly #file: string;
   readonly #statements = new Map<string, StatementSync>();
   #depth = 0;
 
   /** @throws {MirrorError} `damaged_database` or `newer_database`; the file is left as it is. */
   constructor(file: string) {
+    this.#file = file;
     try {
       this.#db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
-      this.#db.exec("PRAGMA journal_mode = WAL");
-      // FULL: a commit is on the disk when it returns. The ack of an operation rests on it.
-      this.#db.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000");
     } catch (error) {
       throw damaged(file, error);
     }
     try {
-      this.#migrate(file);
+      // Before anything is written: a newer program's database is left as it is.
+      this.#refuseNewer(file);
+      this.#db.exec("PRAGMA journal_mode = WAL");
+      // FULL: a commit is on the disk when it returns. The ack of an operation rests on it.
+      this.#db.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000");
+      this.#migrate();
     } catch (error) {
       this.#db.close();
       throw error instanceof MirrorError ? error : damaged(file, error);
     }
   }
 
-  #migrate(file: string): void {
-    const version = () => Number((this.#db.prepare("PRAGMA user_version").get() as Row)["user_version"]);
-    if (version() > MIGRATIONS.length) {
+  #version(): number {
+    return Number((this.#db.prepare("PRAGMA user_version").get() as Row)["user_version"]);
+  }
+
+  #refuseNewer(file: string): void {
+    const version = this.#version();
+    if (version > MIGRATIONS.length) {
       throw new MirrorError(
         "newer_database",
-        `${file} was written by a newer MirrorSync (schema ${version()}, this program knows ${MIGRATIONS.length}). ` +
+        `${file} was written by a newer MirrorSync (schema ${version}, this program knows ${MIGRATIONS.length}). ` +
           "It was left untouched: use the newer program.",
       );
     }
-    while (version() < MIGRATIONS.length) {
+  }
+
+  #migrate(): void {
+    while (this.#version() < MIGRATIONS.length) {
       this.transaction(() => {
         // Another process may have been faster: look again inside the transaction.
-        const next = version();
+        const next = this.#version();
         const migration = MIGRATIONS[next];
         if (migration === undefined) return;
         this.#db.exec(migration);
@@ -67,15 +78,15 @@ export class Database implements Disposable {
   }
 
   run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.prepare(sql).run(...values).changes);
+    return Number(this.#guard(() => this.prepare(sql).run(...values)).changes);
   }
 
   get(sql: string, ...values: SQLInputValue[]): Row | null {
-    return (this.prepare(sql).get(...values) as Row | undefined) ?? null;
+    return (this.#guard(() => this.prepare(sql).get(...values)) as Row | undefined) ?? null;
   }
 
   all(sql: string, ...values: SQLInputValue[]): Row[] {
-    return this.prepare(sql).all(...values) as Row[];
+    return this.#guard(() => this.prepare(sql).all(...values)) as Row[];
   }
 
   /**
@@ -95,6 +106,15 @@ export class Database implements Disposable {
     } finally {
       this.#depth--;
       if (!done && this.#db.isTransaction) this.#db.exec("ROLLBACK");
+    }
+  }
+
+  /** @throws {MirrorError} `damaged_database` when the file's pages cannot be read. */
+  #guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw /malformed|not a database/.test(messageOf(error)) ? damaged(this.#file, error) : error;
     }
   }
 

@@ -26,6 +26,11 @@ export class PeersTable {
     return this.#db.all("SELECT * FROM peers ORDER BY number").map(toPeer);
   }
 
+  byNumber(number: number): Peer | null {
+    const row = this.#db.get("SELECT * FROM peers WHERE number = ?", number);
+    return row && toPeer(row);
+  }
+
   byName(name: string): Peer | null {
     const row = this.#db.get("SELECT * FROM peers WHERE name = ?", name);
     return row && toPeer(row);

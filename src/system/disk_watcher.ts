@@ -1,5 +1,7 @@
 import type { TreeWatcher, WatchEvent } from "../domain/ports.ts";
 import { toWatchError } from "./file_errors.ts";
+import { OutwardLinks } from "./outward_links.ts";
+import { PipeWatchdog } from "./pipe_watchdog.ts";
 
 /** Tells of changes below a folder of the disk, by way of `Deno.watchFs`. */
 export class DiskWatcher implements TreeWatcher {
@@ -9,6 +11,11 @@ export class DiskWatcher implements TreeWatcher {
   /** The root under every name that events may use for it (macOS resolves symlinks). */
   readonly #roots: readonly string[];
   readonly #watcher: Deno.FsWatcher;
+  readonly #watchdog: PipeWatchdog | null;
+  readonly #links: OutwardLinks | null;
+  /** What was told and not yet taken. */
+  readonly #told: WatchEvent[] = [];
+  #wake = Promise.withResolvers<void>();
 
   /** @throws {FileError} when the folder, or one below it, cannot be watched; the message says the way out. */
   constructor(root: string) {
@@ -19,9 +26,29 @@ export class DiskWatcher implements TreeWatcher {
     } catch (error) {
       throw toWatchError(error, root);
     }
+    this.#watchdog = Deno.build.os === "linux" ? new PipeWatchdog(root) : null;
+    this.#links = Deno.build.os === "linux" ? this.#watchLinks(root) : null;
+  }
+
+  #watchLinks(root: string): OutwardLinks | null {
+    try {
+      return new OutwardLinks(
+        root,
+        (path) => this.#tell({ kind: "renamed", paths: [this.#relative(path) ?? ""] }),
+      );
+    } catch {
+      return null; // Then such links are found by the next scan.
+    }
+  }
+
+  #tell(event: WatchEvent): void {
+    this.#told.push(event);
+    this.#wake.resolve();
   }
 
   close(): void {
+    this.#watchdog?.close();
+    void this.#links?.close();
     try {
       this.#watcher.close();
     } catch {
@@ -30,6 +57,28 @@ export class DiskWatcher implements TreeWatcher {
   }
 
   async *[Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent> {
+    let isOver = false;
+    const reading = this.#read().finally(() => {
+      isOver = true;
+      this.#wake.resolve();
+    });
+    // Whoever iterates is told of a failure when everything before it was taken.
+    reading.catch(() => {});
+    try {
+      while (true) {
+        yield* this.#told.splice(0);
+        if (isOver) break;
+        if (this.#told.length > 0) continue;
+        this.#wake = Promise.withResolvers();
+        await this.#wake.promise;
+      }
+      await reading;
+    } finally {
+      await this.#links?.close();
+    }
+  }
+
+  async #read(): Promise<void> {
     const events = this.#watcher[Symbol.asyncIterator]();
     while (true) {
       let next: IteratorResult<Deno.FsEvent>;
@@ -38,21 +87,25 @@ export class DiskWatcher implements TreeWatcher {
       } catch (error) {
         // A name that is not UTF-8. Deno cannot say which, but the events after it come as usual.
         if (error instanceof TypeError && /utf-?8/i.test(error.message)) {
-          yield { kind: "lost", paths: [] };
+          this.#tell({ kind: "lost", paths: [] });
           continue;
         }
         throw toWatchError(error, this.#root);
       }
       if (next.done) return;
       const event = this.#translate(next.value);
-      if (event !== null) yield event;
+      if (event !== null) this.#tell(event);
     }
   }
 
   #translate(event: Deno.FsEvent): WatchEvent | null {
     if (event.flag === "rescan") return { kind: "lost", paths: [] };
     const kind = this.#kindOf(event.kind);
-    return kind === null ? null : { kind, paths: event.paths.map((path) => this.#relative(path)) };
+    if (kind === null) return null;
+    const paths = event.paths.map((path) => this.#relative(path));
+    // A path elsewhere is the target of a symlink: which name it has here is not said.
+    if (paths.includes(null)) return { kind: "lost", paths: [] };
+    return { kind, paths: paths.filter((path) => path !== null) };
   }
 
   #kindOf(kind: Deno.FsEvent["kind"]): WatchEvent["kind"] | null {
@@ -70,7 +123,7 @@ export class DiskWatcher implements TreeWatcher {
     }
   }
 
-  #relative(path: string): string {
+  #relative(path: string): string | null {
     for (const root of this.#roots) {
       if (path === root) return "";
       const prefix = root.endsWith("/") || root.endsWith("\\") ? root : null;
@@ -79,7 +132,7 @@ export class DiskWatcher implements TreeWatcher {
         return unified(path.slice(root.length + 1));
       }
     }
-    return "";
+    return null;
   }
 }
 

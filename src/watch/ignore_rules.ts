@@ -31,7 +31,7 @@ export class IgnoreFile {
       this.#matcher = matcher().add(this.#rules);
       this.#verdicts = 0;
     }
-    const below = this.folder === "" ? path : path.slice(this.folder.length + 1);
+    const below = this.#below(path);
     const result = this.#matcher.test(isFolder ? `${below}/` : below);
     return result.ignored ? "ignored" : result.unignored ? "included" : null;
   }
@@ -42,9 +42,12 @@ export class IgnoreFile {
    */
   in(folder: string): IgnoreFile {
     if (folder === this.folder || this.verdict(folder, true) !== "ignored") return this;
-    const below = folder.slice(this.folder.length + 1);
-    const pattern = `!/${below.replace(/[\\*?[\]]/g, "\\$&")}/`;
+    const pattern = `!/${this.#below(folder).replace(/[\\*?[\]]/g, "\\$&")}/`;
     return new IgnoreFile(this.folder, matcher().add(this.#rules).add({ pattern }));
+  }
+
+  #below(path: string): string {
+    return this.folder === "" ? path : path.slice(this.folder.length + 1);
   }
 }
 

@@ -6,14 +6,14 @@ import { type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Problem } from "../domain/status.ts";
 import type { Store } from "../store/store.ts";
 import { Agenda } from "./agenda.ts";
-import { Bursts } from "./burst.ts";
 import { Comparison } from "./compare.ts";
+import { FolderAgenda } from "./folder_agenda.ts";
 import { IgnoreFiles } from "./ignore_files.ts";
 import { type ChangesSink, Ledger } from "./ledger.ts";
 import { lookAt, type LookParts } from "./look.ts";
 import { enterRoot, locate } from "./places.ts";
 import { Recheck } from "./recheck.ts";
-import { removeGone, Scan, type ScanParts } from "./scan.ts";
+import { removeGone, Scan, type ScanParts, Slices } from "./scan.ts";
 import { FRESH_MS, isFresh, judge, type Moment, notice, type Sign, type Unsettled } from "./settle.ts";
 import { WatcherKeeper } from "./watcher_keeper.ts";
 
@@ -53,8 +53,6 @@ const SCANNING_MS = 5000;
 const LOST_MS = 50;
 /** A full scan that failed is tried again after this. */
 const FAILED_MS = 10_000;
-/** When a folder that was just made is listed again: events inside it get lost until the system watches it. */
-const YOUNG_LOOKS_MS = [50, 250, 1000, 3000];
 /** A folder is young for so long after its time. */
 const YOUNG_MS = 5000;
 
@@ -77,13 +75,7 @@ export class Observer {
   readonly #looks = new Agenda<string>();
   /** Paths of which the sender says that what it read cannot be trusted. */
   readonly #distrusted = new Set<string>();
-  /** Folders to be scanned, and those of them to any depth. */
-  readonly #folders = new Agenda<string>();
-  readonly #deep = new Set<string>();
-  /** Young folders: what number of look comes next, and since when. */
-  readonly #young = new Map<string, { next: number; readonly since: number; readonly moved: boolean }>();
-  readonly #youngLooks = new Agenda<string>();
-  readonly #bursts = new Bursts();
+  readonly #folders = new FolderAgenda();
   /** Rows of folders that vanished, to go when the folders that they may have been moved to were scanned. */
   #removals: Observation[] = [];
 
@@ -128,6 +120,7 @@ export class Observer {
       ...shared,
       takes: (diskPath, stat) => this.#scanTakes(diskPath, stat),
       between: () => this.#scanFolders(),
+      slices: new Slices(clock),
       stopped: this.#stopping.signal,
     };
     this.#lookParts = {
@@ -173,7 +166,7 @@ export class Observer {
   idle(): boolean {
     return this.#scanning === null && this.#looking === null && !this.#inDoubt &&
       this.#waiters.length === 0 &&
-      this.#unsettled.size === 0 && this.#folders.size === 0 && this.#removals.length === 0;
+      this.#unsettled.size === 0 && this.#folders.isCertain && this.#removals.length === 0;
   }
 
   status(): ObserverStatus {
@@ -219,8 +212,7 @@ export class Observer {
       this.#notice(path, event.kind);
       const slash = path.lastIndexOf("/");
       const folder = slash < 0 ? "" : path.slice(0, slash);
-      const listAt = this.#bursts.count(folder, this.#parts.clock.monotonic());
-      if (listAt !== null) this.#folders.set(folder, listAt);
+      this.#folders.countEvent(folder, this.#parts.clock.monotonic());
     }
     this.#arm();
   }
@@ -306,33 +298,31 @@ export class Observer {
   // Folders.
 
   #wantFolder(folder: string, recursive: boolean, afterMs: number): void {
-    if (recursive) this.#deep.add(folder);
-    this.#folders.setEarlier(folder, this.#parts.clock.monotonic() + afterMs);
+    this.#folders.want(folder, recursive, this.#parts.clock.monotonic() + afterMs);
     this.#arm();
   }
 
   #onNewFolder(diskPath: string, stat: FileStat): void {
     const { clock } = this.#parts;
     const now = clock.now();
+    const watchedSince = this.#keeper.watchingSinceMs;
+    // One that was there when the watcher began is watched from its beginning (ctime comes in whole seconds).
+    if (watchedSince === null || Math.max(stat.mtimeMs, stat.ctimeMs + 999) < watchedSince) return;
     const made = now - stat.mtimeMs < YOUNG_MS;
     if (!made && now - stat.ctimeMs >= YOUNG_MS) return;
-    const since = clock.monotonic();
-    this.#young.set(diskPath, { next: 0, since, moved: !made });
-    this.#youngLooks.set(diskPath, since + YOUNG_LOOKS_MS[0]!);
+    this.#folders.appeared(diskPath, !made, clock.monotonic());
     this.#arm();
   }
 
   /** Scans the folders that are due, then removes those that vanished. */
   async #scanFolders(): Promise<void> {
-    while (!this.#stopped) {
-      const now = this.#parts.clock.monotonic() + JOIN_MS;
-      const due = new Set([...this.#folders.takeDue(now), ...this.#youngLooks.takeDue(now)]);
-      if (due.size === 0) break;
-      for (const folder of due) {
+    for (
+      let due = this.#folders.takeDue(this.#parts.clock.monotonic());
+      due.length > 0;
+      due = this.#folders.takeDue(this.#parts.clock.monotonic())
+    ) {
+      for (const { folder, recursive } of due) {
         if (this.#stopped) return;
-        const recursive = this.#deep.delete(folder) || this.#isLateLookAtMoved(folder);
-        this.#bursts.listed(folder);
-        this.#nextYoungLook(folder);
         await this.#scanFolder(folder, recursive);
       }
     }
@@ -350,28 +340,10 @@ export class Observer {
       .run(located.entrance, recursive || located.kind === "scan");
   }
 
-  /** A folder that was moved here brings others that are not young: one look at all of them makes certain. */
-  #isLateLookAtMoved(folder: string): boolean {
-    const young = this.#young.get(folder);
-    return young !== undefined && young.moved && YOUNG_LOOKS_MS[young.next] === 1000;
-  }
-
-  #nextYoungLook(folder: string): void {
-    const young = this.#young.get(folder);
-    if (young === undefined) return;
-    const now = this.#parts.clock.monotonic();
-    // A look for another reason counts for those that were due by now.
-    while (young.next < YOUNG_LOOKS_MS.length && young.since + YOUNG_LOOKS_MS[young.next]! <= now + JOIN_MS) {
-      young.next++;
-    }
-    const delay = YOUNG_LOOKS_MS[young.next];
-    if (delay === undefined) {
-      this.#young.delete(folder);
-      this.#youngLooks.delete(folder);
-    } else this.#youngLooks.set(folder, young.since + delay);
-  }
-
   async #remove(rows: readonly Observation[]): Promise<void> {
+    const { device } = (await enterRoot(this.#parts.tree)).place.stat;
+    // Another disk shows: the rows are for the full scan to judge.
+    if (device !== (this.#ledger.rootDevice() ?? device)) return this.#wantFull(0);
     using page = this.#ledger.page();
     const comparison = new Comparison(this.#parts.store, page, { takes: () => false, folder: () => {} });
     comparison.gone.push(...rows);
@@ -400,7 +372,7 @@ export class Observer {
     const isDue = (at: number | null) => at !== null && at <= now;
     const full = isDue(this.#fullDueAt);
     if (
-      !full && !isDue(this.#folders.next()) && !isDue(this.#youngLooks.next()) && this.#removals.length === 0
+      !full && !isDue(this.#folders.next()) && this.#removals.length === 0
     ) return;
     const waiters = full ? this.#waiters.splice(0) : [];
     const work = full ? this.#scanAll() : this.#scanFolders().catch((error) => this.#failed(error));
@@ -482,7 +454,7 @@ export class Observer {
     if (this.#stopped) return;
     let next = this.#looking === null ? this.#looks.next() : null;
     if (this.#scanning === null) {
-      for (const at of [this.#folders.next(), this.#youngLooks.next(), this.#fullDueAt]) {
+      for (const at of [this.#folders.next(), this.#fullDueAt]) {
         if (at !== null && (next === null || at < next)) next = at;
       }
     }

@@ -26,6 +26,8 @@ export interface ScanParts {
   lookAgain(diskPath: string): void;
   /** Runs whatever must not wait for the end of a long scan. */
   between(): Promise<void>;
+  /** Shared by scans that follow each other, so that many small ones let others go on as well. */
+  readonly slices: Slices;
   readonly stopped: AbortSignal;
 }
 
@@ -57,7 +59,6 @@ export class Scan {
   readonly #parts: ScanParts;
   readonly #page: Page;
   readonly #comparison: Comparison;
-  readonly #slices: Slices;
   /** Folders still to be listed, the next one last. */
   readonly #open: Entrance[] = [];
   /** What is noted as skipped in the part of the tree that is scanned, by folder. */
@@ -68,7 +69,6 @@ export class Scan {
   constructor(parts: ScanParts, page: Page) {
     this.#parts = parts;
     this.#page = page;
-    this.#slices = new Slices(parts.ledger.clock);
     const handling: Handling = {
       takes: (diskPath, stat, row) => parts.takes(diskPath, stat, row),
       folder: (place, must) => this.#descend(place, must),
@@ -108,9 +108,9 @@ export class Scan {
 
   /** Writes what was found, and lets others go first when the slice is over. */
   async #pause(): Promise<void> {
-    if (!this.#slices.over && this.#page.size < COMMIT_ROWS) return;
+    if (!this.#parts.slices.over && this.#page.size < COMMIT_ROWS) return;
     this.#commit();
-    await this.#slices.rest();
+    await this.#parts.slices.rest();
     await this.#parts.between();
   }
 

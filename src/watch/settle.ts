@@ -128,14 +128,14 @@ export function judge(
     return rested || !isFresh(stat, now.wall, QUIET_MS) ? null : later(known, stat, now.monotonic + QUIET_MS);
   }
   if (known.sign === "created") {
-    if (!isOfWrite(stat, known)) return null;
+    if (!isOfWrite(stat, known, now.wall)) return null;
     // Empty: it was opened a moment ago, and what happens to it next brings an event.
     if (stat.sizeBytes === 0) return quietOrLater(known, stat, rested, now);
     return rested ? null : later(known, stat, now.monotonic + CONFIRM_MS);
   }
   if (known.sign !== "modified") return null;
   // `modified` tells of writes and of changed attributes alike.
-  const attributesOnly = !isOfWrite(stat, known) ||
+  const attributesOnly = !isOfWrite(stat, known, now.wall) ||
     (row !== null && row.sizeBytes === stat.sizeBytes && row.mtimeMs === stat.mtimeMs &&
       row.inode === stat.inode) ||
     (known.completeWallMs !== null && stat.mtimeMs <= known.completeWallMs);
@@ -164,7 +164,7 @@ export function isFresh(stat: FileStat, wallMs: number, ms: number): boolean {
   return stat.mtimeMs <= wallMs && wallMs - stat.mtimeMs < ms;
 }
 
-/** Whether the mtime can be that of a write which the last event told of. */
-function isOfWrite(stat: FileStat, known: Unsettled): boolean {
-  return stat.mtimeMs > known.lastWallMs - WRITE_WINDOW_MS && stat.mtimeMs <= known.lastWallMs + FRESH_MS;
+/** Whether the mtime can be that of the write which the last event told of, or of one since. */
+function isOfWrite(stat: FileStat, known: Unsettled, wallMs: number): boolean {
+  return stat.mtimeMs > known.lastWallMs - WRITE_WINDOW_MS && stat.mtimeMs <= wallMs + FRESH_MS;
 }

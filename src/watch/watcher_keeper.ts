@@ -4,6 +4,8 @@ import type { Problem } from "../domain/status.ts";
 
 const FIRST_RETRY_MS = 5000;
 const LAST_RETRY_MS = 60_000;
+/** Past the turn of the event loop in which a closed watcher lets go. */
+const RELEASE_MS = 5;
 
 /** What the keeper tells. */
 export interface WatcherListener {
@@ -23,11 +25,14 @@ export class WatcherKeeper {
   #root: { readonly inode: number; readonly device: number } | null = null;
   #problem: Problem | null = null;
   #tellsClose = false;
+  #sinceMs = 0;
   #retryMs = FIRST_RETRY_MS;
   #brokeAt = -Infinity;
   #cancelRetry: (() => void) | null = null;
   #opening: Promise<void> | null = null;
   #reading: Promise<void> = Promise.resolve();
+  /** A watcher was closed and not waited for yet. */
+  #wasClosed = false;
   #stopped = false;
 
   constructor(tree: FileTree, clock: Clock, listener: WatcherListener) {
@@ -44,6 +49,11 @@ export class WatcherKeeper {
     return this.#problem;
   }
 
+  /** Wall time since which events are told, in milliseconds; `null` while none are. */
+  get watchingSinceMs(): number | null {
+    return this.#watcher === null ? null : this.#sinceMs;
+  }
+
   get tellsClose(): boolean {
     return this.#tellsClose;
   }
@@ -57,12 +67,16 @@ export class WatcherKeeper {
   }
 
   async #open(): Promise<void> {
+    await this.#released();
+    if (this.#stopped) return;
     try {
       const root = await this.#tree.lstat("");
       if (this.#stopped) return;
+      const sinceMs = this.#clock.now();
       const watcher = this.#tree.watch();
       this.#watcher = watcher;
       this.#tellsClose = watcher.tellsClose;
+      this.#sinceMs = sinceMs;
       this.#root = root;
       this.#reading = this.#read(watcher);
     } catch (error) {
@@ -72,6 +86,16 @@ export class WatcherKeeper {
     if (this.#problem === null) return;
     this.#problem = null;
     this.#listener.onMended();
+  }
+
+  /**
+   * Resolves when the last watcher has really let go. Deno keeps one watch for each path in a process: a watcher that goes after its
+   * successor came takes that one's events with it.
+   */
+  async #released(): Promise<void> {
+    await this.#reading;
+    if (this.#wasClosed) await new Promise<void>((resolve) => this.#clock.after(RELEASE_MS, resolve));
+    this.#wasClosed = false;
   }
 
   async #read(watcher: TreeWatcher): Promise<void> {
@@ -115,8 +139,7 @@ export class WatcherKeeper {
   }
 
   #broke(error: unknown, quietly = false): void {
-    this.#watcher?.close();
-    this.#watcher = null;
+    this.#close();
     if (this.#stopped) return;
     const now = this.#clock.monotonic();
     // Only a watcher that then held for a while starts the waiting from its beginning.
@@ -135,9 +158,15 @@ export class WatcherKeeper {
     this.#stopped = true;
     this.#cancelRetry?.();
     this.#cancelRetry = null;
-    this.#watcher?.close();
-    this.#watcher = null;
+    this.#close();
     await this.#opening;
-    await this.#reading;
+    await this.#released();
+  }
+
+  #close(): void {
+    if (this.#watcher === null) return;
+    this.#watcher.close();
+    this.#watcher = null;
+    this.#wasClosed = true;
   }
 }

@@ -1,3 +1,5 @@
+import { utf8Length } from "../domain/relative_path.ts";
+
 /** The longest header that is written or accepted, in bytes. */
 export const MAX_HEADER_BYTES = 65_536;
 
@@ -5,6 +7,11 @@ export const MAX_HEADER_BYTES = 65_536;
 export const FRAME_OVERHEAD_BYTES = 16;
 
 const encoder = new TextEncoder();
+
+/** Bytes that a frame takes on the wire. */
+export function frameBytes(header: object, contentBytes: number): number {
+  return FRAME_OVERHEAD_BYTES + utf8Length(JSON.stringify(header)) + contentBytes;
+}
 
 /**
  * The bytes of a frame up to its content: header length, header, content length (lengths as 8 bytes, big endian).

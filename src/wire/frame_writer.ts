@@ -1,4 +1,4 @@
-import { encodeFrame, encodeFrameHead, FRAME_OVERHEAD_BYTES } from "./frame.ts";
+import { encodeFrame, encodeFrameHead } from "./frame.ts";
 
 /** Who goes first when several frames wait: replies and keep-alive, then small operations, then pieces of large files. */
 export type Lane = "control" | "small" | "bulk";
@@ -144,11 +144,6 @@ export class FrameWriter {
     }
     if (left !== 0) throw new RangeError("a content that was being sent changed its length");
   }
-}
-
-/** Bytes that a frame takes on the wire. */
-export function frameBytes(header: object, contentBytes: number): number {
-  return FRAME_OVERHEAD_BYTES + JSON.stringify(header).length + contentBytes;
 }
 
 function join(parts: readonly Uint8Array[]): Uint8Array {

@@ -1,0 +1,123 @@
+import type { PeerEvent } from "../../src/domain/events.ts";
+import type { Operation } from "../../src/domain/header.ts";
+import type { FileTree } from "../../src/domain/ports.ts";
+import { Link } from "../../src/link/link.ts";
+import type { Outcome } from "../../src/receive/committer.ts";
+import { Receiver } from "../../src/receive/receiver.ts";
+import { Store } from "../../src/store/store.ts";
+import { DiskTree } from "../../src/system/disk_tree.ts";
+import { SystemClock } from "../../src/system/system_clock.ts";
+import { SystemRandom } from "../../src/system/system_random.ts";
+import type { Extension } from "../../src/wire/hello.ts";
+import type { JsonObject } from "../helpers/json.ts";
+import { operation } from "../helpers/plain_client.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { assertAtRest, connectionPair, FarEnd, helloOf, HookedTree, tempFolder } from "./support.ts";
+
+/** A peer that the receiver knows. */
+export interface KnownPeer {
+  readonly number: number;
+  readonly name: string;
+}
+
+/** A receiver on a real folder and a real database. */
+export class ReceiveBench implements AsyncDisposable {
+  readonly events: PeerEvent[] = [];
+  readonly received: { readonly operation: Operation; readonly outcome: Outcome }[] = [];
+  readonly clock = new SystemClock();
+  readonly random = new SystemRandom();
+  readonly anna: KnownPeer;
+  readonly bert: KnownPeer;
+  readonly #ends: FarEnd[] = [];
+
+  private constructor(
+    readonly folder: string,
+    readonly store: Store,
+    readonly tree: HookedTree,
+    readonly removeFolder: (() => Promise<void>) | null,
+  ) {
+    this.anna = this.#peer("anna");
+    this.bert = this.#peer("bert");
+  }
+
+  receiver!: Receiver;
+
+  get synced(): string {
+    return `${this.folder}/synced`;
+  }
+
+  #peer(name: string): KnownPeer {
+    return this.store.peers.add({
+      name,
+      fingerprint: name.padEnd(64, "0"),
+      certificatePem: name,
+      address: null,
+      addedMs: 0,
+    });
+  }
+
+  static async open(): Promise<ReceiveBench> {
+    const temp = await tempFolder();
+    await Deno.mkdir(`${temp.path}/synced`);
+    return await ReceiveBench.#on(temp.path, async () => await temp[Symbol.asyncDispose]());
+  }
+
+  static async #on(folder: string, removeFolder: (() => Promise<void>) | null): Promise<ReceiveBench> {
+    const tree = new HookedTree(new DiskTree(`${folder}/synced`));
+    const bench = new ReceiveBench(folder, new Store(`${folder}/db.sqlite`), tree, removeFolder);
+    bench.receiver = await bench.openReceiver(tree);
+    return bench;
+  }
+
+  openReceiver(tree: FileTree): Promise<Receiver> {
+    return Receiver.open({
+      tree,
+      store: this.store,
+      clock: this.clock,
+      random: this.random,
+      system: "unix",
+      onEvent: (event) => this.events.push(event),
+      onReceived: (_peer, operation, outcome) => this.received.push({ operation, outcome }),
+    });
+  }
+
+  /** Another process on the same folder and database: the one before has died. */
+  async restarted(): Promise<ReceiveBench> {
+    this.store[Symbol.dispose]();
+    return await ReceiveBench.#on(this.folder, null);
+  }
+
+  /** A full link from a peer; with no extensions one without hello. */
+  link(peer: KnownPeer = this.anna, extensions?: readonly Extension[] | null): FarEnd {
+    const [far, near] = connectionPair(peer.name, "me");
+    const link = new Link({ connection: near, peer, clock: this.clock, random: this.random });
+    if (extensions !== null) {
+      const hello = helloOf(peer.name, extensions === undefined ? {} : { extensions });
+      link.becomeFull(hello, helloOf("me"));
+    }
+    void link.serve((l, header, content) => this.receiver.onFrame(l, header, content))
+      .then((error) => link.close(error ?? new Error("ended") as never));
+    const end = new FarEnd(far);
+    this.#ends.push(end);
+    return end;
+  }
+
+  /** Waits until nothing is being committed and the staging folder has gone. */
+  async rest(): Promise<void> {
+    await eventually("the receiver rests", async () => {
+      if (this.receiver.busy) throw new Error("busy");
+      await assertAtRest(this.synced);
+    }, { deadlineMs: 3000 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const end of this.#ends) end.close();
+    this.store[Symbol.dispose]();
+    await this.removeFolder?.();
+  }
+}
+
+/** The header of a folder's operation. */
+export function folder(action: "create" | "delete", path: string): JsonObject & { readonly id: string } {
+  return operation(action, path, "", { kind: "folder", hash: "", size: 0 });
+}

@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { MirrorError } from "../../src/domain/mirror_error.ts";
+import type { RelativePath } from "../../src/domain/relative_path.ts";
+import { localNote } from "../../src/store/log.ts";
+import { MIGRATIONS } from "../../src/store/migrations.ts";
+import { Store } from "../../src/store/store.ts";
+import { sha256 } from "../helpers/tree.ts";
+import { tempFolder } from "../receive/support.ts";
+
+const PEER = { name: "bert", fingerprint: "b".repeat(64), certificatePem: "", address: null, addedMs: 0 };
+
+const hasCode = (code: string) => (error: unknown) => error instanceof MirrorError && error.code === code;
+
+function path(text: string): RelativePath {
+  return text as RelativePath;
+}
+
+function pend(store: Store, peer: number, text: string): void {
+  store.pending.put({
+    peer,
+    path: path(text),
+    action: "create",
+    kind: "file",
+    sizeBytes: 1,
+    sinceMs: 0,
+    movedTo: null,
+  });
+}
+
+Deno.test("store: a new database gets every migration, and opening it again changes nothing", async () => {
+  await using temp = await tempFolder();
+  const file = `${temp.path}/db.sqlite`;
+  {
+    using store = new Store(file);
+    store.peers.add(PEER);
+  }
+  using store = new Store(file);
+  assert.equal(store.peers.byName("bert")?.fingerprint, PEER.fingerprint);
+  using client = new DatabaseSync(file, { readOnly: true });
+  assert.equal(client.prepare("PRAGMA user_version").get()!["user_version"], MIGRATIONS.length);
+});
+
+for (const journal of ["wal", "delete"]) {
+  Deno.test(`store: a newer database is refused and left untouched (journal mode ${journal})`, async () => {
+    await using temp = await tempFolder();
+    const file = `${temp.path}/db.sqlite`;
+    {
+      using client = new DatabaseSync(file);
+      client.exec(
+        `PRAGMA journal_mode = ${journal}; CREATE TABLE of_the_future (x); PRAGMA user_version = 99`,
+      );
+    }
+    const before = sha256(await Deno.readFile(file));
+    assert.throws(() => new Store(file), hasCode("newer_database"));
+    assert.equal(sha256(await Deno.readFile(file)), before);
+    assert.deepEqual((await Array.fromAsync(Deno.readDir(temp.path))).map(({ name }) => name), ["db.sqlite"]);
+  });
+}
+
+Deno.test("store: a damaged file is refused with the way out, and left untouched", async () => {
+  await using temp = await tempFolder();
+  const text = new TextEncoder().encode("This is no database, it is somebody's letter. ".repeat(300));
+  for (const [i, content] of [text, crypto.getRandomValues(new Uint8Array(8192))].entries()) {
+    const file = `${temp.path}/${i}.sqlite`;
+    await Deno.writeFile(file, content);
+    assert.throws(() => new Store(file), (error) => {
+      assert.ok(hasCode("damaged_database")(error));
+      assert.match((error as Error).message, /move it away/);
+      return true;
+    });
+    assert.deepEqual(await Deno.readFile(file), content);
+  }
+});
+
+Deno.test("store: a database whose pages are damaged is refused when it is opened", async () => {
+  await using temp = await tempFolder();
+  const file = `${temp.path}/db.sqlite`;
+  {
+    using store = new Store(file);
+    const { number } = store.peers.add(PEER);
+    store.transaction(() => {
+      for (let i = 0; i < 2000; i++) pend(store, number, `some/long/path/${i}`);
+    });
+  }
+  const bytes = await Deno.readFile(file);
+  // Everything after the page of the schema.
+  bytes.fill(0xaa, 4096);
+  await Deno.writeFile(file, bytes);
+  const open = () => {
+    using store = new Store(file);
+    store.peers.list();
+  };
+  assert.throws(open, hasCode("damaged_database"));
+});
+
+Deno.test("store: a write waits while another process holds the lock for a moment", async () => {
+  await using temp = await tempFolder();
+  const file = `${temp.path}/db.sqlite`;
+  using store = new Store(file);
+  const script = `
+    import { DatabaseSync } from "node:sqlite";
+    const db = new DatabaseSync(${JSON.stringify(file)});
+    db.exec("BEGIN IMMEDIATE; INSERT INTO facts VALUES ('other', '1')");
+    console.log("locked");
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+    db.exec("COMMIT");
+  `;
+  const child = new Deno.Command(Deno.execPath(), { args: ["eval", script], stdout: "piped" }).spawn();
+  const reader = child.stdout.getReader();
+  assert.match(new TextDecoder().decode((await reader.read()).value), /locked/);
+  const before = store.foreignChanges();
+  const start = performance.now();
+  store.facts.set("mine", 2);
+  const waitedMs = performance.now() - start;
+  assert.ok(waitedMs > 50, `the lock was held, and the write took ${waitedMs} ms`);
+  assert.equal(store.facts.get("other"), 1);
+  assert.equal(store.facts.get("mine"), 2);
+  assert.notEqual(store.foreignChanges(), before, "another process has changed something");
+  await reader.cancel();
+  assert.equal((await child.status).success, true);
+});
+
+Deno.test("store: any SQLite client reads the tables while the program works", async () => {
+  await using temp = await tempFolder();
+  const file = `${temp.path}/db.sqlite`;
+  using store = new Store(file);
+  const { number } = store.peers.add(PEER);
+  pend(store, number, "a");
+  store.log.add(localNote(Date.UTC(2026, 0, 2), "skip", "x", "symlink", "not sent"));
+  using client = new DatabaseSync(file, { readOnly: true });
+  store.transaction(() => {
+    pend(store, number, "b");
+    // In the middle of a write the reader sees what was before, and does not wait.
+    assert.deepEqual(client.prepare("SELECT path FROM pending").all().map((row) => row["path"]), ["a"]);
+  });
+  assert.equal(client.prepare("SELECT count(*) AS n FROM pending").get()!["n"], 2);
+  const row = client.prepare("SELECT * FROM log").get()!;
+  assert.equal(row["at"], "2026-01-02T00:00:00.000Z");
+  const columns = Object.keys(row);
+  for (
+    const column of [
+      ...["id", "direction", "action", "path", "size", "hash", "timestamp", "sender", "status", "error"],
+      ...["wire_bytes", "at"],
+    ]
+  ) assert.ok(columns.includes(column), column);
+});
+
+Deno.test("store: a transaction that throws leaves nothing, and the next one works", () => {
+  using store = new Store(":memory:");
+  const { number } = store.peers.add(PEER);
+  assert.throws(() =>
+    store.transaction(() => {
+      pend(store, number, "a");
+      store.transaction(() => pend(store, number, "b"));
+      throw new Error("no");
+    }), /no/);
+  assert.deepEqual(store.pending.list(number), []);
+  store.transaction(() => pend(store, number, "c"));
+  assert.equal(store.pending.list(number).length, 1);
+});
+
+Deno.test("store: removing a peer frees its paths; replacing it hands them on", () => {
+  using store = new Store(":memory:");
+  const { number } = store.peers.add(PEER);
+  const state = { kind: "file", sizeBytes: 1, mtimeMs: 1, executable: false, hash: "0".repeat(64) } as const;
+  const disk = { sizeBytes: 1, mtimeMs: 1, ctimeMs: 1, inode: 1, device: 1 };
+  store.synced.put({ path: path("a"), peer: number, state, disk });
+  store.acked.put(number, path("a"), state);
+  pend(store, number, "a");
+  const replaced = store.peers.replace("bert", { ...PEER, fingerprint: "c".repeat(64) });
+  assert.equal(replaced.number, number);
+  assert.notEqual(store.synced.get(number, path("a")), null);
+  store.peers.remove("bert");
+  assert.equal(store.synced.countOf(number), 0);
+  assert.equal(store.acked.count(number), 0);
+  assert.deepEqual(store.pending.list(number), []);
+  assert.notEqual(store.peers.add(PEER).number, number, "a number is never given twice");
+});
+
+Deno.test("store: what lies below a folder is that and nothing else", () => {
+  using store = new Store(":memory:");
+  const { number } = store.peers.add(PEER);
+  const state = { kind: "folder", sizeBytes: 0, mtimeMs: 0, executable: false, hash: "" } as const;
+  const all = ["a", "a!", "a-b", "a/", "a/b", "a/b/c", "a/\u{10ffff}", "a0", "a0/b", "b", "\u{1f600}/x", "é"];
+  for (const text of all) store.acked.put(number, path(text), state);
+  const below = store.acked.below(number, "a").map((entry) => entry.path);
+  assert.deepEqual(below, ["a/", "a/b", "a/b/c", "a/\u{10ffff}"]);
+  assert.equal(store.acked.below(number, "").length, all.length);
+  assert.deepEqual(store.acked.below(number, "\u{1f600}").map((entry) => entry.path), ["\u{1f600}/x"]);
+});
+
+Deno.test("store: the log keeps what is younger than its age", () => {
+  using store = new Store(":memory:");
+  for (let day = 0; day < 10; day++) {
+    store.log.add(localNote(Date.UTC(2026, 0, 1 + day), "skip", `day${day}`, "symlink", ""));
+  }
+  assert.equal(store.log.prune(Date.UTC(2026, 0, 8)), 7);
+  assert.deepEqual(store.log.newest(100, null).map((row) => row.path), ["day9", "day8", "day7"]);
+  assert.deepEqual(store.log.newest(100, "*8").map((row) => row.path), ["day8"]);
+});

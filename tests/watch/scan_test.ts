@@ -1,0 +1,462 @@
+import assert from "node:assert/strict";
+import { MAX_PATH_BYTES } from "../../src/domain/relative_path.ts";
+import { IgnoreFiles } from "../../src/watch/ignore_files.ts";
+import { Ledger } from "../../src/watch/ledger.ts";
+import { enterRoot } from "../../src/watch/places.ts";
+import { Scan, Slices } from "../../src/watch/scan.ts";
+import { eventually } from "../helpers/eventually.ts";
+import { WatchedFolder } from "./watched_folder.ts";
+
+const unix = Deno.build.os !== "windows";
+const linux = Deno.build.os === "linux";
+
+function scanTest(name: string, body: (folder: WatchedFolder) => Promise<void>, ignore = false): void {
+  Deno.test({
+    name: `scan: ${name}`,
+    ignore,
+    fn: async () => {
+      await using folder = await WatchedFolder.create();
+      await body(folder);
+    },
+  });
+}
+
+function python(script: string): void {
+  const { success, stderr } = new Deno.Command("python3", { args: ["-c", script] }).outputSync();
+  assert(success, new TextDecoder().decode(stderr));
+}
+
+scanTest("finds files and folders, parents first, and reads none of them", async (folder) => {
+  folder.old("a/b/c.txt", "hello", 1_234_567_890_123);
+  folder.old("z", "");
+  Deno.mkdirSync(folder.at("empty"));
+  folder.tree.openRead = () => Promise.reject(new Error("a scan reads nothing"));
+  await folder.observer.start();
+  assert.deepEqual(folder.paths(), ["a", "a/b", "a/b/c.txt", "empty", "z"]);
+  const row = folder.row("a/b/c.txt")!;
+  assert.deepEqual(
+    [row.kind, row.sizeBytes, row.mtimeMs, row.hash, row.provisional, row.executable],
+    ["file", 5, 1_234_567_890_123, null, false, false],
+  );
+  assert.equal(folder.row("empty")?.hash, "");
+  const order = folder.changes.map((change) => change.path);
+  assert(order.indexOf("a" as never) < order.indexOf("a/b" as never));
+  assert(order.indexOf("a/b" as never) < order.indexOf("a/b/c.txt" as never));
+  assert(folder.changes.every((change) => change.before === null && change.after !== null));
+});
+
+scanTest(
+  "what did not change is no change, what was edited, made or deleted meanwhile is",
+  async (folder) => {
+    for (const path of ["same", "edited", "gone", "dir/gone", "dir/sub/gone", "kept/f", "mode"]) {
+      folder.old(
+        path,
+      );
+    }
+    await folder.observer.start();
+    for (const path of ["same", "edited", "mode"]) folder.hash(path);
+    await folder.restart();
+    folder.toldNothing();
+    await folder.restart(() => {
+      folder.old("edited", "other content");
+      folder.old("new");
+      Deno.removeSync(folder.at("gone"));
+      Deno.removeSync(folder.at("dir"), { recursive: true });
+      if (unix) Deno.chmodSync(folder.at("mode"), 0o755);
+    });
+    const told = Object.fromEntries(
+      folder.changes.map(({ path, before, after }) => [path, [before !== null, after?.hash]]),
+    );
+    assert.deepEqual(told, {
+      edited: [true, null],
+      new: [false, null],
+      gone: [true, undefined],
+      dir: [true, undefined],
+      "dir/gone": [true, undefined],
+      "dir/sub": [true, undefined],
+      "dir/sub/gone": [true, undefined],
+      ...(unix && { mode: [true, null] }),
+    });
+    if (unix) assert.equal(folder.row("mode")?.executable, true);
+    const order = folder.changes.map((change) => change.path as string);
+    assert(order.indexOf("dir/sub/gone") < order.indexOf("dir/sub"), "children go before their folder");
+    assert(order.indexOf("dir/sub") < order.indexOf("dir"));
+    assert(order.indexOf("new") < order.indexOf("gone"), "what is new is known before anything goes");
+    assert.deepEqual(folder.paths(), ["edited", "kept", "kept/f", "mode", "new", "same"]);
+  },
+);
+
+scanTest("a moved file is known at its new place before it goes from the old one", async (folder) => {
+  folder.old("a/file");
+  folder.old("b/other");
+  await folder.observer.start();
+  await folder.restart(() => Deno.renameSync(folder.at("a/file"), folder.at("b/moved")));
+  assert.deepEqual(folder.changes.map((change) => [change.path, change.after !== null]), [
+    ["b/moved", true],
+    ["a/file", false],
+  ]);
+});
+
+scanTest("a file that becomes a folder, and a folder that becomes a file", async (folder) => {
+  folder.old("x");
+  folder.old("y/in/side");
+  await folder.observer.start();
+  await folder.restart(() => {
+    Deno.removeSync(folder.at("x"));
+    folder.old("x/now");
+    Deno.removeSync(folder.at("y"), { recursive: true });
+    folder.old("y");
+  });
+  assert.deepEqual(folder.paths(), ["x", "x/now", "y"]);
+  assert.equal(folder.row("x")?.kind, "folder");
+  assert.equal(folder.row("y")?.kind, "file");
+});
+
+scanTest(
+  "symlinks and special files are skipped with one log row, and count as deleted where there was a file",
+  async (folder) => {
+    folder.old("file");
+    folder.old("folder/in");
+    await folder.observer.start();
+    await folder.restart(() => {
+      Deno.removeSync(folder.at("file"));
+      Deno.symlinkSync("/etc/passwd", folder.at("file"));
+      Deno.renameSync(folder.at("folder"), `${folder.outside}/folder`);
+      Deno.symlinkSync(`${folder.outside}/folder`, folder.at("folder"));
+      python(`import os; os.mkfifo("${folder.at("pipe")}")`);
+    });
+    assert.deepEqual(folder.paths(), []);
+    assert.deepEqual(folder.skips(), ["file: symlink", "folder: symlink", "pipe: special"]);
+    assert.deepEqual(folder.notes().sort(), [
+      "skip file: symlink",
+      "skip folder: symlink",
+      "skip pipe: special",
+    ]);
+    await folder.restart();
+    assert.equal(folder.notes().length, 3, "said once");
+    await folder.restart(() => {
+      Deno.removeSync(folder.at("file"));
+      Deno.removeSync(folder.at("pipe"));
+      folder.old("file");
+    });
+    assert.deepEqual(folder.paths(), ["file"]);
+    assert.deepEqual(folder.skips(), ["folder: symlink"]);
+  },
+  !unix,
+);
+
+scanTest("names that are not UTF-8, in a folder too", async (folder) => {
+  folder.old("good");
+  python(`
+import os
+open(b"${folder.root}/bad\\xff", "w").write("x")
+os.mkdir(b"${folder.root}/dir\\xfe")
+open(b"${folder.root}/dir\\xfe/in", "w").write("x")
+`);
+  await folder.observer.start();
+  assert.deepEqual(folder.paths(), ["good"]);
+  assert.deepEqual(folder.skips(), ["bad\ufffd: not_utf8", "dir\ufffd: not_utf8"]);
+  assert.equal(folder.notes().length, 2);
+  assert(folder.events.some((event) => event.kind === "skipped" && event.level === "warning"));
+}, !linux);
+
+scanTest(
+  "of two names with one NFC form the observed one stays, and the other takes its place when it goes",
+  async (folder) => {
+    const nfc = "caf\u00e9", nfd = "cafe\u0301";
+    folder.old(nfd, "decomposed");
+    await folder.observer.start();
+    assert.equal(folder.row(nfc)?.diskPath, nfd);
+    await folder.restart(() => folder.old(nfc, "composed"));
+    folder.toldNothing();
+    assert.deepEqual(folder.skips(), [`${nfc}: unicode_twin`]);
+    assert.equal(folder.notes().length, 1);
+    await folder.restart(() => Deno.removeSync(folder.at(nfd)));
+    assert.equal(folder.row(nfc)?.diskPath, nfc);
+    assert.deepEqual(folder.skips(), []);
+    // Folders alike: the twin's content does not get mixed with the keeper's.
+    await folder.restart(() => {
+      folder.old("e\u0301/one");
+      folder.old("\u00e9/two");
+    });
+    assert.deepEqual(folder.paths(), [nfc, "\u00e9", "\u00e9/two"]);
+    assert.deepEqual(folder.skips(), ["e\u0301: unicode_twin"]);
+  },
+  !linux,
+);
+
+scanTest("names that cannot travel are skipped, the staging folder silently", async (folder) => {
+  folder.old(".mirrorsync-staging/x");
+  folder.old("C:/x");
+  let deep = "d".repeat(200);
+  while (deep.length < MAX_PATH_BYTES - 300) deep += `/${"d".repeat(200)}`;
+  Deno.mkdirSync(folder.at("short"));
+  // Longer than one call could name from the root, so made from the inside.
+  python(`
+import os
+os.chdir("${folder.at("short")}")
+for _ in range(22):
+    os.mkdir("${"d".repeat(200)}"); os.chdir("${"d".repeat(200)}")
+`);
+  await folder.observer.start();
+  assert(!folder.paths().some((path) => path.includes("staging") || path.startsWith("C:")));
+  assert(folder.skips().includes("C:: bad_name"), folder.skips().join());
+  assert(!folder.skips().some((skip) => skip.includes("staging")));
+  assert(folder.paths().includes("short"));
+  python(`import shutil; shutil.rmtree("${folder.at("short")}")`);
+}, !linux);
+
+scanTest("ignored: never recorded, held where it was, and back when the rule goes", async (folder) => {
+  folder.old("keep.txt");
+  folder.old("a.log");
+  folder.old("build/out/x");
+  folder.old("never.tmp");
+  await folder.observer.start();
+  await folder.restart(() => {
+    folder.old(".mirrorsyncignore", "*.log\nbuild/\n");
+    Deno.removeSync(folder.at("a.log"));
+    folder.old("build/new");
+    Deno.symlinkSync("x", folder.at("link.log"));
+  });
+  assert.deepEqual(folder.paths(), [
+    ".mirrorsyncignore",
+    "a.log (ignored)",
+    "build (ignored)",
+    "build/out (ignored)",
+    "build/out/x (ignored)",
+    "keep.txt",
+    "never.tmp",
+  ]);
+  assert.deepEqual(folder.skips(), []);
+  assert(folder.changes.every((change) => change.after !== null), "nothing is deleted by being ignored");
+  await folder.restart();
+  folder.toldNothing();
+  await folder.restart(() => Deno.removeSync(folder.at(".mirrorsyncignore")));
+  assert.deepEqual(folder.paths(), [
+    "build",
+    "build/new",
+    "build/out",
+    "build/out/x",
+    "keep.txt",
+    "never.tmp",
+  ]);
+  assert.deepEqual(folder.skips(), ["link.log: symlink"]);
+}, !unix);
+
+scanTest("a folder that cannot be listed is unknown, never deleted", async (folder) => {
+  folder.old("secret/a/b");
+  folder.old("open/c");
+  await folder.observer.start();
+  await folder.restart(() => void folder.tree.denied.add("list secret"));
+  assert.deepEqual(folder.paths(), [
+    "open",
+    "open/c",
+    "secret",
+    "secret/a (unknown)",
+    "secret/a/b (unknown)",
+  ]);
+  assert.deepEqual(folder.skips(), ["secret: unreadable"]);
+  assert(folder.store.skipped.get("secret")!.message.includes("no permission to list secret"));
+  assert.equal(folder.notes().length, 1);
+  await folder.restart();
+  assert.equal(folder.notes().length, 1, "said once");
+  folder.toldNothing();
+  await folder.restart(() => void folder.tree.denied.clear());
+  assert.deepEqual(folder.paths(), ["open", "open/c", "secret", "secret/a", "secret/a/b"]);
+  assert.deepEqual(folder.skips(), []);
+});
+
+scanTest("an entry that cannot be looked at is unknown, with what is below it", async (folder) => {
+  folder.old("dir/f");
+  folder.old("file");
+  await folder.observer.start();
+  folder.tree.denied.add("look at dir").add("look at file");
+  await folder.observer.scanNow();
+  assert.deepEqual(folder.paths(), ["dir (unknown)", "dir/f (unknown)", "file (unknown)"]);
+  folder.tree.denied.clear();
+  await folder.observer.scanNow();
+  assert.deepEqual(folder.paths(), ["dir", "dir/f", "file"]);
+});
+
+scanTest("an ignore file that cannot be read leaves everything below its folder unknown", async (folder) => {
+  folder.old("p/.mirrorsyncignore", "*.o\n");
+  folder.old("p/a.c");
+  folder.old("p/sub/b.o");
+  folder.old("q");
+  await folder.observer.start();
+  assert.deepEqual(folder.paths(), ["p", "p/.mirrorsyncignore", "p/a.c", "p/sub", "q"]);
+  await folder.restart(() => {
+    folder.tree.denied.add("read p/.mirrorsyncignore");
+    Deno.removeSync(folder.at("p/a.c"));
+    folder.old("p/new.o");
+  });
+  assert.deepEqual(folder.paths(), [
+    "p",
+    "p/.mirrorsyncignore (unknown)",
+    "p/a.c (unknown)",
+    "p/sub (unknown)",
+    "q",
+  ]);
+  assert.deepEqual(folder.skips(), ["p/.mirrorsyncignore: unreadable"]);
+  await folder.restart(() => void folder.tree.denied.clear());
+  assert.deepEqual(folder.paths(), ["p", "p/.mirrorsyncignore", "p/sub", "q"]);
+  assert.deepEqual(folder.skips(), []);
+});
+
+scanTest("an unmounted disk deletes nothing; a renumbered one is recognised", async (folder) => {
+  for (const name of ["a", "b", "c", "d"]) folder.old(`mnt/${name}`);
+  folder.tree.devices.set("mnt", 77);
+  await folder.observer.start();
+  folder.hash("mnt/a");
+  await folder.restart(() => {
+    // The folder under the mount shows: empty but for one old file.
+    Deno.renameSync(folder.at("mnt"), `${folder.outside}/mnt`);
+    Deno.mkdirSync(folder.at("mnt"));
+    folder.old("mnt/a", "another");
+    folder.tree.devices.clear();
+  });
+  assert.deepEqual(folder.paths(), ["mnt", "mnt/a", "mnt/b (unknown)", "mnt/c (unknown)", "mnt/d (unknown)"]);
+  assert.deepEqual(folder.skips(), ["mnt: unreadable"]);
+  assert(folder.store.skipped.get("mnt")!.message.includes("mount"));
+  await folder.restart();
+  folder.toldNothing();
+  assert.equal(folder.notes().length, 1);
+  await folder.restart(() => {
+    Deno.removeSync(folder.at("mnt"), { recursive: true });
+    Deno.renameSync(`${folder.outside}/mnt`, folder.at("mnt"));
+    folder.tree.devices.set("mnt", 78);
+    Deno.removeSync(folder.at("mnt/d"));
+  });
+  assert.deepEqual(folder.paths(), ["mnt", "mnt/a", "mnt/b", "mnt/c"]);
+  assert.equal(folder.row("mnt")?.device, 78);
+  assert.deepEqual(folder.skips(), []);
+});
+
+scanTest(
+  "a device that is only numbered anew costs no sending: the content is checked in the background",
+  async (folder) => {
+    for (const name of ["a", "b", "sub/c"]) folder.old(name);
+    await folder.observer.start();
+    for (const name of ["a", "b", "sub/c"]) folder.hash(name);
+    const hash = folder.row("sub/c")!.hash;
+    await folder.restart(() => void folder.tree.devices.set("", 4242));
+    assert.equal(folder.row("sub/c")?.hash, hash);
+    assert.equal(folder.row("sub/c")?.device, 4242);
+    await eventually(
+      "the files were read again",
+      () => assert.deepEqual(folder.store.observed.provisional(), []),
+    );
+    assert.equal(folder.row("sub/c")?.hash, hash);
+  },
+);
+
+scanTest("the watched folder on another disk, empty: nothing is deleted", async (folder) => {
+  for (const name of ["a", "b", "sub/c"]) folder.old(name);
+  await folder.observer.start();
+  await folder.restart(() => {
+    Deno.renameSync(folder.root, `${folder.outside}/saved`);
+    Deno.mkdirSync(folder.root);
+    folder.tree.devices.set("", 99);
+  });
+  assert.deepEqual(folder.paths(), ["a (unknown)", "b (unknown)", "sub (unknown)", "sub/c (unknown)"]);
+  assert.deepEqual(folder.skips(), [".: unreadable"]);
+  await folder.restart();
+  folder.toldNothing();
+  await folder.restart(() => {
+    Deno.removeSync(folder.root);
+    Deno.renameSync(`${folder.outside}/saved`, folder.root);
+    folder.tree.devices.clear();
+  });
+  assert.deepEqual(folder.paths(), ["a", "b", "sub", "sub/c"]);
+  assert.deepEqual(folder.skips(), []);
+});
+
+scanTest(
+  "a root that is missing, a file, or unreadable: a problem, and nothing is deleted",
+  async (folder) => {
+    folder.old("a");
+    folder.old("sub/b");
+    await folder.observer.start();
+    await folder.restart(() => Deno.renameSync(folder.root, `${folder.outside}/saved`));
+    assert.equal(folder.observer.status().problem?.code, "bad_folder");
+    assert(folder.observer.status().problem!.message.includes(folder.root));
+    folder.toldNothing();
+    await folder.restart(() => Deno.writeTextFileSync(folder.root, "a file"));
+    assert.equal(folder.observer.status().problem?.code, "bad_folder");
+    folder.toldNothing();
+    await folder.restart(() => {
+      Deno.removeSync(folder.root);
+      Deno.renameSync(`${folder.outside}/saved`, folder.root);
+      folder.tree.denied.add("list ");
+    });
+    assert.equal(folder.observer.status().problem?.code, "bad_folder");
+    folder.toldNothing();
+    folder.tree.denied.clear();
+    await folder.observer.scanNow();
+    assert.equal(folder.observer.status().problem, null);
+    assert.deepEqual(folder.paths(), ["a", "sub", "sub/b"]);
+  },
+);
+
+scanTest("a time that no timestamp can express is the nearest one", async (folder) => {
+  folder.old("far");
+  const lstat = folder.tree.lstat.bind(folder.tree), list = folder.tree.list.bind(folder.tree);
+  const far = 300_000_000_000_000;
+  folder.tree.list = async (path) =>
+    (await list(path)).map((entry) => ({ ...entry, stat: entry.stat && { ...entry.stat, mtimeMs: far } }));
+  folder.tree.lstat = async (path) => {
+    const stat = await lstat(path);
+    return stat && { ...stat, mtimeMs: far };
+  };
+  await folder.observer.start();
+  assert.equal(folder.row("far")?.mtimeMs, Date.parse("9999-12-31T23:59:59.999Z"));
+  await folder.restart();
+  folder.toldNothing();
+});
+
+scanTest("changes are told while a big scan goes on, and others get their turn", async (folder) => {
+  for (let i = 0; i < 4000; i++) folder.old(`d${i % 40}/f${i}`);
+  let turns = 0, duringScan = 0;
+  const timer = setInterval(() => {
+    turns++;
+    if (folder.changes.length > 0 && folder.observer.status().scan.running) duringScan++;
+  }, 1);
+  await folder.observer.start();
+  clearInterval(timer);
+  assert.equal(folder.changes.length, 4040);
+  assert(duringScan > 0 && turns > 3, `${turns} turns, ${duringScan} of them with changes before the end`);
+});
+
+scanTest("what an event found after a folder was listed is newer than the listing", async (folder) => {
+  folder.old("x", "old");
+  await folder.observer.start();
+  await folder.observer.stop();
+  const { tree, store, clock } = folder;
+  const ledger = new Ledger(store, clock, () => {}, () => {});
+  const again: string[] = [];
+  const parts = {
+    tree,
+    ledger,
+    ignoreFiles: new IgnoreFiles(tree, clock),
+    takes: () => true,
+    onNewFolder: () => {},
+    lookAgain: (path: string) => void again.push(path),
+    between: () => Promise.resolve(),
+    slices: new Slices(clock),
+    stopped: new AbortController().signal,
+  };
+  folder.old("x", "newer", 1_650_000_000_000);
+  tree.onListed = async () => {
+    tree.onListed = () => {};
+    // Between the listing and its use: the file changes, and an event's look is faster.
+    folder.old("x", "newest!", 1_660_000_000_000);
+    using page = ledger.page();
+    const row = folder.row("x")!;
+    page.add({ kind: "present", path: row.path, diskPath: "x", stat: (await tree.lstat("x"))! });
+    page.commit();
+  };
+  using page = ledger.page();
+  await new Scan(parts, page).run(await enterRoot(tree), true);
+  assert.equal(folder.row("x")?.mtimeMs, 1_660_000_000_000);
+  assert.deepEqual(again, ["x"]);
+});
