@@ -245,7 +245,8 @@ class PeerRun implements RunningPeer {
   /** Called inside the transaction that recorded the observations: what is pending is recorded with them. */
   #onChanges(changes: readonly Change[]): void {
     const { store, clock } = this.#parts;
-    const peers = [...this.#partners.keys()];
+    // A peer can have been removed by a command a moment ago: its rows can take nothing any more.
+    const peers = [...this.#partners.keys()].filter((number) => store.peers.byNumber(number) !== null);
     noteChanges(store, peers, changes, clock.now());
     const paths = changes.map((change) => change.path);
     queueMicrotask(() => {

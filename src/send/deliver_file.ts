@@ -70,10 +70,14 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
     const read = { stat, hash, atMs: parts.now() };
     const state = stateOf(parts, stat, hash);
     if (acked !== null && sameState(acked, state)) {
+      link.returnCredit(observed.sizeBytes);
       return { state, read, reply: OK, wireBytes: 0, silent: true };
     }
+    if (content.length !== observed.sizeBytes) {
+      link.returnCredit(observed.sizeBytes);
+      await link.credit(content.length, false);
+    }
     const header = headerOf(parts, state);
-    await link.credit(content.length, false);
     const reply = await link.request("small", header, content);
     return { state, read, reply, wireBytes: frameBytes(header, content.length), silent: false };
   }
