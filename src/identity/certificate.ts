@@ -103,7 +103,7 @@ export function parseCertificate(
     throw bad(
       source,
       `expired on ${new Date(notAfterMs).toISOString()}`,
-      "check this computer's clock, else make a new one on the peer it belongs to with `mirrorsync identity rotate`",
+      "check this computer's clock, else make a new one on the peer it belongs to (`mirrorsync init` in a new home) and add it with `peer add --replaces NAME`",
     );
   }
   return {
@@ -141,7 +141,7 @@ function certificateBytes(pem: string, source: string): Uint8Array<ArrayBuffer> 
       source,
       "holds a private key, which must never leave its own computer",
       "use the certificate alone (`mirrorsync identity --cert` prints it); if the key was copied here from another computer, " +
-        "delete this copy and make a new identity there with `mirrorsync identity rotate`",
+        "delete this copy, and make a new identity there with `mirrorsync init` in a new home",
     );
   }
   const certificates = begun.filter((label) => label === "CERTIFICATE").length;

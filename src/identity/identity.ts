@@ -101,7 +101,7 @@ function checkPrivate(path: string, info: Deno.FileInfo): void {
     "bad_certificate",
     `other users of this computer can open the private key ${path} (its mode is ${mode}): run  chmod 600 ${
       quoteForShell(path)
-    }  and, if others may have read it, \`mirrorsync identity rotate\``,
+    }  and, if others may have read it, make a new one with \`mirrorsync init\` in a new home`,
   );
 }
 

@@ -9,7 +9,7 @@ const COMPARE =
   "certificate here with `mirrorsync peer add CERT.pem`";
 
 const MEND_DATES =
-  "Check the clocks of both computers; if they are right, run `mirrorsync identity rotate` on that one";
+  "Check the clocks of both computers; if they are right, make a new identity on that one (`mirrorsync init` in a new home)";
 
 /** Why the certificate that a peer showed is not enough, each with the way out. */
 export const refusals = {

@@ -98,7 +98,7 @@ class PeerRun implements RunningPeer {
   #observer: Observer | null = null;
   #scanned = false;
   #scanSeenMs: number | null = null;
-  #scanning: Promise<void> = Promise.resolve();
+  #scanning: Promise<unknown> = Promise.resolve();
   #counts = { sent: 0, received: 0 };
   #lastPath: string | null = null;
   #noSpaceMs: number | null = null;
@@ -184,7 +184,7 @@ class PeerRun implements RunningPeer {
       onEvent,
     });
     links.start();
-    this.#scanning = this.#firstScan(this.#observer);
+    this.#scanning = Promise.all([this.#firstScan(this.#observer), this.#inspectSynced(receiver)]);
     this.#changesSeen = store.foreignChanges();
     this.#poll();
     if (this.#parts.once) {
@@ -210,6 +210,16 @@ class PeerRun implements RunningPeer {
     await this.#links?.stop();
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
+  }
+
+  /** Edits by hand that were made while nothing ran are kept at once, whether a peer comes or not. */
+  async #inspectSynced(receiver: Receiver): Promise<void> {
+    try {
+      for (const peer of this.#parts.store.peers.list()) await receiver.inspect(peer);
+    } catch (error) {
+      const message = `synced/ could not be looked through: ${messageOf(error)}`;
+      this.#parts.onEvent({ kind: "problem", level: "warning", message });
+    }
   }
 
   /** Nothing is sent before the first scan has ended: until then the database may know less than the disk. */

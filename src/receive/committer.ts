@@ -45,8 +45,15 @@ interface Step {
   outcome: Outcome | null;
 }
 
+/** A group whose contents are staged and durable. */
+interface Prepared {
+  readonly group: readonly Queued[];
+  readonly steps: readonly Step[];
+  readonly paths: ReadonlySet<string>;
+}
+
 /** Operations that share their flushes and commits. */
-const GROUP_OPERATIONS = 512;
+const GROUP_OPERATIONS = 256;
 const GROUP_BYTES = 16 * 1024 * 1024;
 /** Flushes under way at once: the file system joins them into few writes of its journal. */
 const PARALLEL_FLUSHES = 64;
@@ -95,7 +102,7 @@ export class Committer {
       this.exclusive(async () => {
         // One turn of the event loop, so that what has come together is committed together.
         await new Promise<void>((resolve) => this.#clock.after(0, resolve));
-        while (this.#queue.length > 0) await this.#commit(this.#nextGroup());
+        await this.#drain();
         this.#scheduled = false;
         await this.#staging.tidy();
       });
@@ -114,25 +121,46 @@ export class Committer {
     return result;
   }
 
-  /** The longest run of queued operations that may share a group: each path once, within the bounds. */
-  #nextGroup(): Queued[] {
+  /**
+   * Takes what is queued group by group. While one group is put in place, the next one is already being written and flushed: the
+   * first is work for this thread, the second mostly waits for the disk.
+   */
+  async #drain(): Promise<void> {
+    let ready: Prepared | null = null;
+    while (ready !== null || this.#queue.length > 0) {
+      const next: Promise<Prepared | null> = this.#queue.length > 0
+        ? this.#prepareNext(ready)
+        : Promise.resolve(null);
+      if (ready !== null) await this.#finish(ready);
+      ready = await next;
+    }
+  }
+
+  /** Prepares the next group, if it has nothing to do with the one that is about to be finished. */
+  async #prepareNext(before: Prepared | null): Promise<Prepared | null> {
+    const group = this.#nextGroup(before?.paths ?? new Set());
+    return group.length === 0 ? null : await this.#prepare(group);
+  }
+
+  /** The longest run of queued operations that may share a group: each path once, none of `excluded`, within the bounds. */
+  #nextGroup(excluded: ReadonlySet<string>): Queued[] {
     const paths = new Set<string>();
     let bytes = 0;
     let count = 0;
     for (const { work } of this.#queue) {
+      const { path } = work.operation;
       const size = work.content instanceof Uint8Array ? work.content.length : 0;
-      if (
-        count >= GROUP_OPERATIONS || (count > 0 && bytes + size > GROUP_BYTES) ||
-        paths.has(work.operation.path)
-      ) break;
-      paths.add(work.operation.path);
+      if (count >= GROUP_OPERATIONS || (count > 0 && bytes + size > GROUP_BYTES)) break;
+      if (paths.has(path) || excluded.has(path)) break;
+      paths.add(path);
       bytes += size;
       count++;
     }
     return this.#queue.splice(0, count);
   }
 
-  async #commit(group: readonly Queued[]): Promise<void> {
+  /** Writes and flushes the contents of a group; nothing of `synced/` but the staging folder changes. */
+  async #prepare(group: readonly Queued[]): Promise<Prepared> {
     const steps = group.map(({ work }): Step => ({
       work,
       wanted: this.#wantedState(work),
@@ -141,7 +169,6 @@ export class Committer {
       applied: null,
       outcome: null,
     }));
-    const folders: Group = { verified: new Set(), toFlush: new Set() };
     try {
       this.#recordUnrecorded();
       await this.#staging.ensure();
@@ -151,29 +178,40 @@ export class Committer {
         steps.filter((s) => s.staged !== null),
         (s) => this.#guard(s, () => s.staged!.handle.flush()),
       );
-      for (const step of steps) step.staged?.handle.close();
+    } catch (error) {
+      this.#refuseAll(steps, error);
+    }
+    for (const step of steps) step.staged?.handle.close();
+    return { group, steps, paths: new Set(steps.map((step) => step.work.operation.path)) };
+  }
+
+  /** Puts a prepared group in place, records it, and answers. */
+  async #finish({ group, steps }: Prepared): Promise<void> {
+    const folders: Group = { verified: new Set(), toFlush: new Set() };
+    try {
       this.#recordIntents(steps);
       for (const step of steps) await this.#guard(step, () => this.#apply(step, folders));
       await this.#flushFolders(steps, folders.toFlush);
       this.#recordRows(steps);
     } catch (error) {
-      // The database itself refused: nothing of the group may be acknowledged. What is in place is recognised when it is sent again.
-      for (const step of steps) {
-        step.outcome = toOutcome(error);
-        if (step.applied !== null && step.applied.row !== null) {
-          this.#unrecorded.push(asDoubtful(step.applied.row));
-        }
-      }
-      this.#onEvent({
-        kind: "problem",
-        level: "warning",
-        message: `the database refuses to record what was received: ${messageOf(error)}`,
-      });
+      this.#refuseAll(steps, error);
     }
     for (const [i, step] of steps.entries()) {
       if (step.staged !== null && step.applied === null) await this.#discard(step.staged);
       group[i]!.settle(step.outcome ?? { status: "ok", kept: step.applied?.kept ?? false });
     }
+  }
+
+  /** The database or the staging folder refused: nothing of the group may be acknowledged. What is in place is remembered. */
+  #refuseAll(steps: readonly Step[], error: unknown): void {
+    for (const step of steps) {
+      step.outcome = toOutcome(error);
+      if (step.applied !== null && step.applied.row !== null) {
+        this.#unrecorded.push(asDoubtful(step.applied.row));
+      }
+    }
+    const message = `what was received cannot be committed: ${messageOf(error)}`;
+    this.#onEvent({ kind: "problem", level: "warning", message });
   }
 
   /** What the path is to hold. Where the sender cannot say (the plain protocol, Windows), a file is not executable. */

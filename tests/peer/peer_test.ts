@@ -210,6 +210,17 @@ for (const which of ["anna", "bert", "both"] as const) {
   });
 }
 
+Deno.test("peers: more small content than the credit window holds arrives", async () => {
+  await using pair = await Pair.make();
+  const { anna } = pair;
+  await Deno.mkdir(`${anna.watched}/many`);
+  const content = "x".repeat(64 * 1024);
+  for (let i = 0; i < 300; i++) await Deno.writeTextFile(`${anna.watched}/many/${i}`, content + i);
+  await pair.start();
+  await pair.mirrored();
+  anna.assertQuiet();
+});
+
 Deno.test("peers: what changes while one is away is made up for, hand edits are kept", async () => {
   await using pair = await Pair.make();
   const { anna, bert } = pair;
