@@ -51,7 +51,7 @@ export interface RunningPeer {
 }
 
 /** Bytes that a peer may send before we have taken them. */
-const WINDOW_BYTES = 8 * 1024 * 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
 /** How often the database is looked at for what other processes want, and the status is written for them to read. */
 const POLL_MS = 500;
 /** How often the log is brought down to its age. */
@@ -443,7 +443,13 @@ class PeerRun implements RunningPeer {
       }
       this.#tellSettled();
       const status = this.status();
-      const shown = JSON.stringify({ ...status, atMs: 0 });
+      // Keep-alive alone is no news: a peer at rest writes nothing.
+      const shown = JSON.stringify({
+        ...status,
+        atMs: 0,
+        rate: null,
+        total: { ...status.total, sentBytes: 0, receivedBytes: 0 },
+      });
       if (shown !== this.#statusWritten) {
         store.facts.set("run", status);
         this.#statusWritten = shown;

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { clearInterval, setInterval } from "node:timers";
 
-const CHECK_MS = 500;
+const CHECK_MS = 1000;
 /** The call in which the thread waits: `openat` on x86-64 and on arm64. */
 const OPENAT = new Set(["257", "56"]);
 const WATCHER_THREADS = "notify-rs";
