@@ -58,6 +58,8 @@ export class LinkManager {
   /** The link on which we send to a peer, by the peer's number. */
   readonly #current = new Map<number, Link>();
   readonly #all = new Set<Link>();
+  /** When all that a link brought is done with, once it has ended. */
+  readonly #endings = new WeakMap<Link, Promise<void>>();
   readonly #served = new Set<Promise<void>>();
   readonly #diallers = new Map<string, Dialler>();
   readonly #waitingForLoss = new Set<() => void>();
@@ -153,7 +155,9 @@ export class LinkManager {
     const { clock, random } = this.#parts;
     const link = new Link({ connection, peer: { number: peer.number, name: peer.name }, clock, random });
     this.#all.add(link);
-    this.#track(link.closed.then((reason) => this.#ended(link, reason)));
+    const ending = link.closed.then((reason) => this.#ended(link, reason));
+    this.#endings.set(link, ending);
+    this.#track(ending);
     return link;
   }
 
@@ -227,10 +231,7 @@ export class LinkManager {
     );
     if (stays === "old" && await this.#answers(old)) return false;
     old.close(new MirrorError("duplicate_link", "another link to the peer took its place"));
-    await this.#parts.release(
-      old,
-      new MirrorError("duplicate_link", "another link to the peer took its place"),
-    );
+    await this.#endings.get(old);
     return true;
   }
 

@@ -18,6 +18,7 @@ import type { Link } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
 import { frameBytes } from "../wire/frame.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
+import { checkHash } from "./check_hash.ts";
 import { Committer, type Outcome, toOutcome, type Work } from "./committer.ts";
 import { GunzipMember } from "./gunzip_member.ts";
 import { inspectSynced } from "./inspect.ts";
@@ -27,7 +28,7 @@ import { Transfer } from "./transfer.ts";
 import { answerBuckets, answerTree } from "./tree_answers.ts";
 
 /** Content up to this is held in memory and staged with its group; above, it is staged as it comes. */
-export const SMALL_BYTES = 256 * 1024;
+const SMALL_BYTES = 256 * 1024;
 /** Operations of one link that may wait for their commit before the link is read on. Credit bounds their bytes. */
 const MAX_UNANSWERED = 4096;
 /** The same for links without flow control, whose small contents are held in memory. */
@@ -429,13 +430,4 @@ function checkContentLength(operation: Operation, contentBytes: number): void {
       `the content is ${contentBytes} bytes long, its header says ${operation.sizeBytes}`,
     );
   }
-}
-
-/** @throws {MirrorError} `hash_mismatch`. */
-export function checkHash(operation: Operation, actual: string): void {
-  if (actual === operation.hash) return;
-  throw new MirrorError(
-    "hash_mismatch",
-    `the content of ${operation.path} does not have the SHA-256 that its header says`,
-  );
 }

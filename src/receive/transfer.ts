@@ -5,6 +5,7 @@ import type { Clock, FileTree } from "../domain/ports.ts";
 import { checkNameOn, parseRelativePath } from "../domain/relative_path.ts";
 import type { TransferStatus } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
+import { checkHash } from "./check_hash.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
 import type { Staged, Staging } from "./staging.ts";
 
@@ -106,12 +107,7 @@ export class Transfer {
         `${this.#taken} bytes came in pieces, the header says ${operation.sizeBytes}`,
       );
     }
-    if (this.#hash.digest("hex") !== operation.hash) {
-      throw new MirrorError(
-        "hash_mismatch",
-        `the content of ${operation.path} does not have the SHA-256 that its header says`,
-      );
-    }
+    checkHash(operation, this.#hash.digest("hex"));
     return this.#staged;
   }
 
