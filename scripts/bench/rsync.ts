@@ -6,12 +6,13 @@ import { sleep } from "../support/until.ts";
 export class Rsync {
   readonly #daemon: Deno.ChildProcess;
   readonly #url: string;
-  readonly target: string;
+  readonly #target: string;
+  #pushes = 0;
 
   private constructor(daemon: Deno.ChildProcess, url: string, target: string) {
     this.#daemon = daemon;
     this.#url = url;
-    this.target = target;
+    this.#target = target;
   }
 
   static async start(folder: string): Promise<Rsync> {
@@ -45,14 +46,14 @@ export class Rsync {
     }
   }
 
-  /** Empties the target, pushes what lies in `source` and gives the command's time in milliseconds. */
+  /** Pushes what lies in `source` to a new, empty folder and gives the command's time in milliseconds. */
   async push(source: string, ...flags: string[]): Promise<number> {
-    Deno.removeSync(this.target, { recursive: true });
-    Deno.mkdirSync(this.target);
+    const name = String(++this.#pushes);
+    Deno.mkdirSync(join(this.#target, name));
     await flushDisks();
     const since = performance.now();
     const { code, stderr } = await new Deno.Command("rsync", {
-      args: ["-a", ...flags, source + "/", this.#url],
+      args: ["-a", ...flags, source + "/", `${this.#url}${name}/`],
       stdin: "null",
       stdout: "null",
     }).output();

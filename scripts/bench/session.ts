@@ -39,7 +39,7 @@ export class Session {
   /** What could not be measured, or was wrong, and why. */
   readonly problems: string[] = [];
   readonly #running = new Set<{ stop(): Promise<void> }>();
-  #pairs = 0;
+  #folders = 0;
 
   constructor(
     readonly folder: string,
@@ -68,7 +68,7 @@ export class Session {
   async measureRsync(workload: Workload): Promise<RsyncResult | null> {
     if (!this.useRsync) return null;
     return await this.attempt("rsync", async () => {
-      const folder = join(this.folder, "rsync");
+      const folder = join(this.folder, `rsync-${++this.#folders}`);
       const rsync = await Rsync.start(folder);
       this.#running.add(rsync);
       try {
@@ -83,7 +83,7 @@ export class Session {
       } finally {
         await rsync.stop();
         this.#running.delete(rsync);
-        Deno.removeSync(folder, { recursive: true });
+        discard(folder, workload);
       }
     });
   }
@@ -133,7 +133,7 @@ export class Session {
     start: Start,
     use: (pair: Pair, took: number) => Promise<T>,
   ): Promise<T> {
-    const folder = join(this.folder, `pair-${++this.#pairs}`);
+    const folder = join(this.folder, `pair-${++this.#folders}`);
     const pair = await make(folder);
     const source = join(workload.prepared, SET);
     const inPlace = join(pair.watched, SET);
@@ -163,7 +163,7 @@ export class Session {
       await pair.stop();
       this.#running.delete(pair);
       if (moved) Deno.renameSync(inPlace, source);
-      Deno.removeSync(folder, { recursive: true });
+      discard(folder, workload);
     }
   }
 
@@ -196,4 +196,13 @@ export class Session {
       }
     }
   }
+}
+
+/**
+ * Removes what a measurement has made, unless it is many files: those stay until the end, because on some file systems (ext4 without a
+ * journal) creating files is several times slower for minutes after many were deleted, whatever program creates them.
+ */
+function discard(folder: string, workload: Workload): void {
+  const few = [...workload.folders.values()].every((names) => names.size < 10) && workload.folders.size < 10;
+  if (few) Deno.removeSync(folder, { recursive: true });
 }

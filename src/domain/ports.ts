@@ -45,6 +45,8 @@ export class FileError extends Error {
 
 /** A file that is open for reading. The file is the one that was opened even if the path changes. */
 export interface ReadHandle {
+  /** What it was when it was opened. */
+  readonly opened: FileStat;
   stat(): Promise<FileStat>;
   /** Fills `into` from `offset`; fewer bytes than asked only at the end of the file. */
   readAt(into: Uint8Array, offset: number): Promise<number>;

@@ -4,7 +4,7 @@ import type { Folding } from "../domain/plan.ts";
 import { foldedPath } from "../domain/plan.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
 import { ancestorsOf, joinPath, nameOf, parentOf, type RelativePath } from "../domain/relative_path.ts";
-import type { Synced } from "../store/synced.ts";
+import type { Owners, Synced } from "../store/synced.ts";
 import type { Store } from "../store/store.ts";
 import { hashFile } from "./hash_file.ts";
 import { freeConflictPath } from "./staging.ts";
@@ -48,8 +48,7 @@ export class Applier {
   }
 
   /** Whether disk and row already hold what is asked for, so that there is nothing to do but to acknowledge. */
-  async isDone(peer: number, path: RelativePath, wanted: PathState | null): Promise<boolean> {
-    const row = this.#store.synced.get(peer, path);
+  async isDone(path: RelativePath, wanted: PathState | null, { own: row }: Owners): Promise<boolean> {
     if (wanted === null) return row === null && await this.#lookAt(path) === null;
     if (row === null || !sameWanted(row.state, wanted)) return false;
     const now = await this.#lookAt(path);
@@ -64,20 +63,24 @@ export class Applier {
     wanted: PathState,
     staged: string,
     aside: string,
+    owners: Owners,
     group: Group,
   ): Promise<Applied> {
-    this.#refuseOthers(peer, path);
+    this.#refuseOthers(path, owners);
     await this.#makeParents(path, group);
     const conflicts: string[] = [];
     const folder = parentOf(path) ?? "";
+    // A path without a row is most likely new: placing it there fails if it is not, so the look before can wait for that.
+    let likelyNew = owners.own === null;
     for (let race = 0;; race++) {
-      const now = await this.#tree.lstat(path);
+      const now = likelyNew ? null : await this.#tree.lstat(path);
+      likelyNew = false;
       try {
         if (now === null) await this.#placeNew(staged, path);
         else if (now.kind === "folder") {
           await this.#clearFolder(path);
           continue;
-        } else await this.#placeOver(peer, path, now, wanted, staged, aside, conflicts);
+        } else await this.#placeOver(peer, path, now, owners.own, wanted, staged, aside, conflicts);
         break;
       } catch (error) {
         // Somebody was faster than us at this very path: look at it again.
@@ -94,11 +97,11 @@ export class Applier {
    *
    * @throws {MirrorError} `content_needed` when there is no such file.
    */
-  async adopt(peer: number, path: RelativePath, wanted: PathState): Promise<Applied> {
-    this.#refuseOthers(peer, path);
+  async adopt(peer: number, path: RelativePath, wanted: PathState, owners: Owners): Promise<Applied> {
+    this.#refuseOthers(path, owners);
     const now = await this.#lookAt(path);
     if (now?.kind !== "file" || now.sizeBytes !== wanted.sizeBytes) throw contentNeeded(path);
-    const row = this.#store.synced.get(peer, path);
+    const row = owners.own;
     const known = row !== null && sameMark(now, row) ? row.state.hash : await hashFile(this.#tree, path);
     if (known !== wanted.hash) throw contentNeeded(path);
     if (now.mtimeMs !== wanted.mtimeMs) await this.#tree.setTimes(path, wanted.mtimeMs);
@@ -110,14 +113,13 @@ export class Applier {
   }
 
   /** Makes a folder; a file of this computer that has its name becomes a conflict copy. */
-  async putFolder(peer: number, path: RelativePath, group: Group): Promise<Applied> {
-    const other = this.#store.synced.ofOthers(peer, path);
-    if (other !== null && other.state.kind === "file") this.#refuseOthers(peer, path);
+  async putFolder(peer: number, path: RelativePath, owners: Owners, group: Group): Promise<Applied> {
+    if (owners.other?.state.kind === "file") this.#refuseOthers(path, owners);
     await this.#makeParents(path, group);
     const conflicts: string[] = [];
     const now = await this.#tree.lstat(path);
     if (now !== null && now.kind !== "folder") {
-      const row = this.#store.synced.get(peer, path);
+      const row = owners.own;
       if (row !== null && now.kind === "file" && await this.#isOurs(path, now, row)) {
         throw new MirrorError(
           "parent_is_file",
@@ -140,20 +142,20 @@ export class Applier {
    * is an error.
    */
   async remove(
-    peer: number,
     path: RelativePath,
     aside: string,
     mayKeep: boolean,
+    owners: Owners,
     group: Group,
   ): Promise<Applied> {
     const conflicts: string[] = [];
-    const row = this.#store.synced.get(peer, path);
+    const row = owners.own;
     const gone = { row: null, conflicts, kept: false };
     const now = await this.#lookAt(path);
     if (now === null) return gone;
     const parent = parentOf(path) ?? "";
     if (now.kind === "folder") {
-      if (this.#store.synced.ofOthers(peer, path) !== null) return { ...gone, kept: true };
+      if (owners.other !== null) return { ...gone, kept: true };
       try {
         await this.#tree.rmdir(path);
       } catch (error) {
@@ -169,7 +171,7 @@ export class Applier {
       return gone;
     }
     if (row === null || row.state.kind === "folder") {
-      this.#refuseOthers(peer, path);
+      this.#refuseOthers(path, owners);
       throw new MirrorError("not_owned", `${path} did not come from you: it was left as it is`);
     }
     // A symlink or a special file in the place of the peer's file is this computer's own: the peer's file is gone already.
@@ -209,12 +211,12 @@ export class Applier {
     peer: number,
     path: RelativePath,
     now: FileStat,
+    row: Synced | null,
     wanted: PathState,
     staged: string,
     aside: string,
     conflicts: string[],
   ): Promise<void> {
-    const row = this.#store.synced.get(peer, path);
     if (row === null) this.#refuseTwin(peer, path, await this.#twinOf(path));
     if (now.kind !== "file" || !await this.#isReplaceable(path, now, row, wanted)) {
       conflicts.push(await this.#moveToConflict(path));
@@ -318,8 +320,7 @@ export class Applier {
     }
   }
 
-  #refuseOthers(peer: number, path: RelativePath): void {
-    const other = this.#store.synced.ofOthers(peer, path);
+  #refuseOthers(path: RelativePath, { other }: Owners): void {
     if (other === null) return;
     const name = this.#store.peers.list().find((p) => p.number === other.peer)?.name ?? "another peer";
     throw new MirrorError(

@@ -8,7 +8,7 @@ import { type Clock, FileError, type FileErrorCode, type FileTree } from "../dom
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import { type Applied, Applier, type Group } from "./apply.ts";
-import type { Synced } from "../store/synced.ts";
+import type { Owners, Synced } from "../store/synced.ts";
 import type { Staged, Staging } from "./staging.ts";
 
 /** An operation that is ready to be committed. */
@@ -40,21 +40,28 @@ interface Step {
   readonly work: Work;
   readonly wanted: PathState | null;
   readonly aside: string;
+  owners: Owners;
   staged: Staged | null;
   applied: Applied | null;
   outcome: Outcome | null;
 }
 
-/** A group whose contents are staged and durable. */
+/** A group whose contents are staged. */
 interface Prepared {
   readonly group: readonly Queued[];
   readonly steps: readonly Step[];
   readonly paths: ReadonlySet<string>;
+  /** Resolves when the contents are durable, or have failed to become so. */
+  readonly flushed: Promise<void>;
 }
+
+const NO_OWNERS: Owners = { own: null, other: null };
 
 /** Operations that share their flushes and commits. */
 const GROUP_OPERATIONS = 256;
 const GROUP_BYTES = 16 * 1024 * 1024;
+/** Groups whose contents are staged while another one is put in place. */
+const GROUPS_AHEAD = 2;
 /** Flushes under way at once: the file system joins them into few writes of its journal. */
 const PARALLEL_FLUSHES = 64;
 
@@ -122,28 +129,26 @@ export class Committer {
   }
 
   /**
-   * Takes what is queued group by group. While one group is put in place, the next one is already being written and flushed: the
-   * first is work for this thread, the second mostly waits for the disk.
+   * Takes what is queued group by group. While the contents of one group are being flushed, which mostly waits for the disk, the
+   * one before is put in place and the one after is written.
    */
   async #drain(): Promise<void> {
-    let ready: Prepared | null = null;
-    while (ready !== null || this.#queue.length > 0) {
-      const next: Promise<Prepared | null> = this.#queue.length > 0
-        ? this.#prepareNext(ready)
-        : Promise.resolve(null);
-      if (ready !== null) await this.#finish(ready);
-      ready = await next;
+    const prepared: Prepared[] = [];
+    for (;;) {
+      const next = prepared.length < GROUPS_AHEAD ? this.#nextGroup(prepared) : [];
+      if (next.length > 0) {
+        prepared.push(await this.#prepare(next));
+        continue;
+      }
+      const first = prepared.shift();
+      if (first === undefined) return;
+      await first.flushed;
+      await this.#finish(first);
     }
   }
 
-  /** Prepares the next group, if it has nothing to do with the one that is about to be finished. */
-  async #prepareNext(before: Prepared | null): Promise<Prepared | null> {
-    const group = this.#nextGroup(before?.paths ?? new Set());
-    return group.length === 0 ? null : await this.#prepare(group);
-  }
-
-  /** The longest run of queued operations that may share a group: each path once, none of `excluded`, within the bounds. */
-  #nextGroup(excluded: ReadonlySet<string>): Queued[] {
+  /** The longest run of queued operations that may share a group: each path once, none that is being prepared, within the bounds. */
+  #nextGroup(before: readonly Prepared[]): Queued[] {
     const paths = new Set<string>();
     let bytes = 0;
     let count = 0;
@@ -151,7 +156,7 @@ export class Committer {
       const { path } = work.operation;
       const size = work.content instanceof Uint8Array ? work.content.length : 0;
       if (count >= GROUP_OPERATIONS || (count > 0 && bytes + size > GROUP_BYTES)) break;
-      if (paths.has(path) || excluded.has(path)) break;
+      if (paths.has(path) || before.some((group) => group.paths.has(path))) break;
       paths.add(path);
       bytes += size;
       count++;
@@ -159,11 +164,12 @@ export class Committer {
     return this.#queue.splice(0, count);
   }
 
-  /** Writes and flushes the contents of a group; nothing of `synced/` but the staging folder changes. */
+  /** Writes the contents of a group and begins to flush them; nothing of `synced/` but the staging folder changes. */
   async #prepare(group: readonly Queued[]): Promise<Prepared> {
     const steps = group.map(({ work }): Step => ({
       work,
       wanted: this.#wantedState(work),
+      owners: NO_OWNERS,
       aside: this.#staging.asidePath(),
       staged: work.content instanceof Uint8Array ? null : work.content,
       applied: null,
@@ -172,17 +178,28 @@ export class Committer {
     try {
       this.#recordUnrecorded();
       await this.#staging.ensure();
+      this.#store.snapshot(() => {
+        for (const step of steps) {
+          const { peer, operation } = step.work;
+          step.owners = this.#store.synced.owners(peer.number, operation.path);
+        }
+      });
       for (const step of steps) await this.#guard(step, () => this.#stage(step));
-      await inParallel(
-        PARALLEL_FLUSHES,
-        steps.filter((s) => s.staged !== null),
-        (s) => this.#guard(s, () => s.staged!.handle.flush()),
-      );
     } catch (error) {
       this.#refuseAll(steps, error);
     }
+    const paths = new Set<string>(steps.map((step) => step.work.operation.path));
+    return { group, steps, paths, flushed: this.#flush(steps) };
+  }
+
+  /** Flushes what was staged for a group, and closes it. Never rejects. */
+  async #flush(steps: readonly Step[]): Promise<void> {
+    await inParallel(
+      PARALLEL_FLUSHES,
+      steps.filter((step) => step.staged !== null),
+      (step) => this.#guard(step, () => step.staged!.handle.flush()),
+    );
     for (const step of steps) step.staged?.handle.close();
-    return { group, steps, paths: new Set(steps.map((step) => step.work.operation.path)) };
   }
 
   /** Puts a prepared group in place, records it, and answers. */
@@ -240,7 +257,7 @@ export class Committer {
   async #stage(step: Step): Promise<void> {
     const { work, wanted } = step;
     if (work.dropped()) throw new MirrorError("link_closed", "the link that brought it was replaced");
-    if (await this.#applier.isDone(work.peer.number, work.operation.path, wanted)) {
+    if (await this.#applier.isDone(work.operation.path, wanted, step.owners)) {
       step.outcome = { status: "ok", kept: false };
       return;
     }
@@ -266,19 +283,20 @@ export class Committer {
   }
 
   async #apply(step: Step, folders: Group): Promise<void> {
-    const { work: { operation, peer, mayKeep }, wanted, aside } = step;
+    const { work: { operation, peer, mayKeep }, wanted, aside, owners } = step;
     if (wanted === null) {
-      step.applied = await this.#applier.remove(peer.number, operation.path, aside, mayKeep, folders);
+      step.applied = await this.#applier.remove(operation.path, aside, mayKeep, owners, folders);
     } else if (wanted.kind === "folder") {
-      step.applied = await this.#applier.putFolder(peer.number, operation.path, folders);
+      step.applied = await this.#applier.putFolder(peer.number, operation.path, owners, folders);
     } else if (step.staged === null) {
-      step.applied = await this.#applier.adopt(peer.number, operation.path, wanted);
+      step.applied = await this.#applier.adopt(peer.number, operation.path, wanted, owners);
     } else {step.applied = await this.#applier.putFile(
         peer.number,
         operation.path,
         wanted,
         step.staged.path,
         aside,
+        owners,
         folders,
       );}
   }

@@ -27,7 +27,7 @@ export async function openObserved(
 ): Promise<{ file: ReadHandle; stat: FileStat }> {
   const file = await tree.openRead(observed.diskPath);
   try {
-    const stat = observedStat(await file.stat());
+    const stat = observedStat(file.opened);
     const same = sameStat(stat, observed) && (stat.executable ?? false) === observed.executable;
     if (!same && !(restless && stat.kind === "file")) throw changed(observed);
     return { file, stat };

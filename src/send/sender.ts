@@ -1,27 +1,21 @@
 import type { EventSink } from "../domain/events.ts";
 import type { Action } from "../domain/header.ts";
 import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mirror_error.ts";
-import {
-  isProvisional,
-  type Kind,
-  type Observation,
-  type PathState,
-  sameStat,
-} from "../domain/observation.ts";
-import { foldedPath, type Folding } from "../domain/plan.ts";
+import type { Kind, Observation, PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
-import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
-import { OPERATION_BACKOFF, retryDelayMs } from "../domain/retry.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
 import type { TransferStatus } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
-import type { Link, Reply } from "../link/link.ts";
+import type { Link } from "../link/link.ts";
 import type { Pending } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
 import { frameBytes } from "../wire/frame.ts";
-import { Backlog } from "./backlog.ts";
 import { compareTrees } from "./compare_trees.ts";
-import { deliverFile, type Delivery, type Progress, SMALL_BYTES } from "./deliver_file.ts";
+import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
+import { FoldedNames } from "./folded_names.ts";
+import { type InFlight, Order } from "./order.ts";
 import { replanAll, replanPath } from "./pending_plan.ts";
+import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
 
 /** Small operations that may wait for their ack at once. */
 const MAX_IN_FLIGHT = 1024;
@@ -51,27 +45,6 @@ export interface SenderParts {
   readonly onProgress: (path: RelativePath | null) => void;
 }
 
-/** An operation on its way. */
-interface InFlight {
-  readonly action: Action;
-  readonly large: boolean;
-}
-
-/** What became of an operation, waiting to be recorded. */
-interface Settled {
-  readonly path: RelativePath;
-  readonly action: Action;
-  readonly id: string;
-  /** What the peer now holds; `null` when it holds nothing. */
-  readonly state: PathState | null;
-  /** For a file whose content was read: the stat and hash that belong together, and when it was read. */
-  readonly read: Delivery["read"];
-  readonly reply: Pick<Reply, "status" | "code" | "message">;
-  readonly wireBytes: number;
-  /** Nothing travelled: the peer had it already. */
-  readonly silent: boolean;
-}
-
 /**
  * The sending side towards one peer: turns what is pending into operations, in an order that the peer can follow, and records the
  * acks. It holds no queue that could be lost: everything it has to do is in the table `pending`.
@@ -82,29 +55,23 @@ export class Sender {
   readonly #inFlight = new Map<RelativePath, InFlight>();
   #largeInFlight = 0;
   readonly #progress = new Map<RelativePath, Progress>();
-  readonly #backlog: Backlog;
-  /** Upserts and deletions that were just noted: they overtake the backlog. */
-  readonly #fresh = new Set<RelativePath>();
+  readonly #order: Order;
   /** Paths whose content the peer did not have when it was offered. */
   readonly #declined = new Set<RelativePath>();
-  /** Operations that wait until another path's operation is settled. */
-  readonly #after = new Map<RelativePath, RelativePath[]>();
-  /** The paths that wait so; what lies below them waits too. */
-  readonly #blocked = new Set<RelativePath>();
   #settled: Settled[] = [];
   #recording = false;
   #link: Link | null = null;
   #compared = false;
   #comparing: Promise<void> | null = null;
-  /** What the peer holds, by folded path; only for a peer whose disk folds names. */
-  #folded: Map<string, RelativePath> | null = null;
+  /** Only for a peer whose disk folds names. */
+  #folded: FoldedNames | null = null;
   #cancelDue: () => void = () => {};
   #stopped = false;
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
     this.#peer = parts.peer.number;
-    this.#backlog = new Backlog(parts.store, this.#peer, SMALL_BYTES);
+    this.#order = new Order(parts.store, this.#peer, this.#inFlight);
     replanAll(parts.store, this.#peer, parts.clock.now());
   }
 
@@ -117,7 +84,7 @@ export class Sender {
 
   /** Whether nothing is under way and nothing is due: all that is left was refused or failed at least `attempts` times. */
   canGetNoFurther(attempts: number): boolean {
-    if (!this.#compared || this.#busy || this.#fresh.size > 0) return false;
+    if (!this.#compared || this.#busy || this.#order.hasFresh) return false;
     const { waiting, refused } = this.#parts.store.pending.totals(this.#peer);
     return waiting + refused <= this.#parts.store.pending.stuck(this.#peer, attempts);
   }
@@ -140,11 +107,11 @@ export class Sender {
   attach(link: Link): void {
     this.#link = link;
     this.#compared = !link.has("tree");
-    this.#backlog.restart();
+    this.#order.restart();
     this.#parts.store.pending.dueNow(this.#peer);
     const folding = link.hello?.folding;
     this.#folded = folding !== undefined && (folding.case || folding.unicode)
-      ? this.#foldedPaths(folding)
+      ? new FoldedNames(folding, this.#parts.store.acked.each(this.#peer))
       : null;
     link.closed.then(() => this.#detach(link));
     if (this.#compared) this.wake();
@@ -165,21 +132,15 @@ export class Sender {
 
   /** Some paths have a new state; their rows in `pending` are written. */
   note(paths: Iterable<RelativePath>): void {
-    for (const path of paths) {
-      this.#fresh.add(path);
-      this.#declined.delete(path);
-    }
-    if (this.#fresh.size > 20_000) {
-      // That many are a backlog: the table has them all.
-      this.#fresh.clear();
-      this.#backlog.restart();
-    }
+    const noted = [...paths];
+    for (const path of noted) this.#declined.delete(path);
+    this.#order.note(noted);
     this.wake();
   }
 
   /** Rows became due, or may have: looks through the table again. */
   rescan(): void {
-    this.#backlog.restart();
+    this.#order.restart();
     this.wake();
   }
 
@@ -189,17 +150,17 @@ export class Sender {
     if (this.#stopped || link === null || link.isClosed || !this.#compared || this.#comparing !== null) {
       return;
     }
-    let again = true;
-    while (this.#hasRoom(link)) {
-      const row = this.#next(link);
+    const next = this.#order.turn(this.#parts.clock.now(), () => this.#largeInFlight < maxLarge(link));
+    for (let again = true; this.#hasRoom(link);) {
+      const row = next();
       if (row !== null) {
         this.#start(link, row);
         continue;
       }
       // What had to wait for others may go now that nothing is under way.
-      if (!again || this.#busy || !this.#backlog.hasSkipped) break;
+      if (!again || this.#busy || !this.#order.hasSkipped) break;
       again = false;
-      this.#backlog.restart();
+      this.#order.restart();
     }
     if (!this.#busy) this.#rest();
   }
@@ -232,7 +193,7 @@ export class Sender {
           `${peer.name} holds other than was believed at ${corrected.length} paths: the difference is sent again`;
         onEvent({ kind: "scan", level: "info", message, peer: peer.name });
       }
-      this.#backlog.restart();
+      this.#order.restart();
       this.#compared = true;
     } catch (error) {
       if (link.isClosed) return;
@@ -246,88 +207,30 @@ export class Sender {
     return this.#inFlight.size < (link.has("pipelining") ? MAX_IN_FLIGHT : 1);
   }
 
-  /** The next row to work on: what was just noted first, then the backlog. */
-  #next(link: Link): Pending | null {
-    const { store, clock } = this.#parts;
-    const now = clock.now();
-    const largeFits =
-      [...this.#inFlight.values()].filter((f) => f.large).length < (link.has("pieces") ? MAX_LARGE : 1);
-    for (const path of this.#fresh) {
-      this.#fresh.delete(path);
-      const row = store.pending.get(this.#peer, path);
-      if (row === null || row.state !== "waiting" || row.nextAttemptMs > now || this.#inFlight.has(path)) {
-        continue;
-      }
-      // Folders go when what was in them is gone, and large files when there is room: the backlog knows their order.
-      const later = row.action === "delete"
-        ? row.kind === "folder"
-        : row.sizeBytes > SMALL_BYTES && !largeFits;
-      if (later || !this.#mayGo(row)) {
-        this.#backlog.restart();
-        continue;
-      }
-      const parent = row.action === "delete" ? null : this.#parentToMake(row.path, now);
-      if (parent === null) return row;
-      this.#fresh.add(path);
-      return parent;
-    }
-    return this.#backlog.next(now, largeFits, (row) => !this.#inFlight.has(row.path) && this.#mayGo(row));
-  }
-
-  /** The topmost folder above a path that is still to be made. */
-  #parentToMake(path: RelativePath, nowMs: number): Pending | null {
-    for (const folder of ancestorsOf(path)) {
-      if (this.#inFlight.has(folder)) continue;
-      const row = this.#parts.store.pending.get(this.#peer, folder);
-      if (row !== null && row.action !== "delete" && row.state === "waiting" && row.nextAttemptMs <= nowMs) {
-        return row;
-      }
-    }
-    return null;
-  }
-
-  /** Whether a row's time has come as far as other paths are concerned. */
-  #mayGo(row: Pending): boolean {
-    if (row.action !== "delete") {
-      return ![...ancestorsOf(row.path), row.path].some((path) => this.#blocked.has(path));
-    }
-    const { store } = this.#parts;
-    // The file lives on under another name: the old copy stays until the peer has the new one.
-    if (row.movedTo !== null && store.pending.get(this.#peer, row.movedTo)?.state === "waiting") return false;
-    if (row.kind === "file") return true;
-    for (const { path } of store.acked.below(this.#peer, row.path)) {
-      if (this.#inFlight.get(path)?.action !== "delete") return false;
-    }
-    return true;
-  }
-
   #start(link: Link, row: Pending): void {
     const { store } = this.#parts;
-    if (row.action === "delete") return this.#launch(link, row.path, row.kind, null);
+    if (row.action === "delete") return this.#launch(link, row.path, row.kind, null, null);
     const observed = store.observed.get(row.path);
     if (observed === null || observed.held !== null) return this.#replan(row.path);
-    const obstacle = this.#obstacle(link, row.path, observed);
+    const acked = store.acked.get(this.#peer, row.path);
+    const obstacle = this.#obstacle(observed, acked);
     if (obstacle !== null) {
-      this.#blocked.add(row.path);
-      const waiting = this.#after.get(obstacle.path) ?? [];
-      this.#after.set(obstacle.path, [...waiting, row.path]);
+      this.#order.block(row.path, obstacle.path);
       return this.#clearAway(link, obstacle.path, obstacle.kind);
     }
-    this.#launch(link, row.path, observed.kind, observed, row.attempts);
+    this.#launch(link, row.path, observed.kind, observed, acked, row.attempts);
   }
 
   /** What the peer has that must be deleted before a path can be made: the path itself as another kind, or a folded twin. */
   #obstacle(
-    link: Link,
-    path: RelativePath,
     observed: Observation,
-  ): { path: RelativePath; kind: Kind } | null {
+    acked: PathState | null,
+  ): { readonly path: RelativePath; readonly kind: Kind } | null {
     const { store } = this.#parts;
-    const acked = store.acked.get(this.#peer, path);
-    if (acked !== null && acked.kind !== observed.kind) return { path, kind: acked.kind };
-    if (this.#folded === null || acked !== null) return null;
-    const twin = this.#folded.get(foldedPath(path, link.hello!.folding));
-    if (twin === undefined || twin === path || store.observed.get(twin) !== null) return null;
+    const { path } = observed;
+    if (acked !== null) return acked.kind === observed.kind ? null : { path, kind: acked.kind };
+    const twin = this.#folded?.twinOf(path) ?? null;
+    if (twin === null || store.observed.get(twin) !== null) return null;
     const kind = store.acked.get(this.#peer, twin)?.kind;
     return kind === undefined ? null : { path: twin, kind };
   }
@@ -336,13 +239,19 @@ export class Sender {
   #clearAway(link: Link, path: RelativePath, kind: Kind): void {
     const below = kind === "folder" ? this.#parts.store.acked.below(this.#peer, path).reverse() : [];
     for (const entry of [...below.map((b) => ({ path: b.path, kind: b.state.kind })), { path, kind }]) {
-      if (!this.#inFlight.has(entry.path)) this.#launch(link, entry.path, entry.kind, null);
+      if (!this.#inFlight.has(entry.path)) this.#launch(link, entry.path, entry.kind, null, null);
     }
   }
 
   /** Sends one operation; `observed` is `null` for a deletion. Its result is recorded when it comes. */
-  #launch(link: Link, path: RelativePath, kind: Kind, observed: Observation | null, attempts = 0): void {
-    const acked = this.#parts.store.acked.get(this.#peer, path);
+  #launch(
+    link: Link,
+    path: RelativePath,
+    kind: Kind,
+    observed: Observation | null,
+    acked: PathState | null,
+    attempts = 0,
+  ): void {
     const action: Action = observed === null ? "delete" : acked === null ? "create" : "update";
     const large = observed?.kind === "file" && observed.sizeBytes > SMALL_BYTES;
     this.#inFlight.set(path, { action, large });
@@ -432,12 +341,6 @@ export class Sender {
     return { path: observed.path, action, id, ...delivery };
   }
 
-  /** Nobody waits for a path any more. */
-  #unblock(path: RelativePath): void {
-    for (const waiting of this.#after.get(path) ?? []) this.#blocked.delete(waiting);
-    this.#after.delete(path);
-  }
-
   #landed(path: RelativePath): void {
     if (this.#inFlight.get(path)?.large === true) this.#largeInFlight--;
     this.#inFlight.delete(path);
@@ -449,7 +352,7 @@ export class Sender {
     if (link.isClosed) {
       // Whether it took effect is not known: the comparison of trees on the next link will tell.
       this.#landed(path);
-      this.#unblock(path);
+      this.#order.unblock(path);
       return;
     }
     const gone = error instanceof FileError &&
@@ -487,9 +390,7 @@ export class Sender {
     try {
       store.transaction(() => {
         for (const settled of batch) {
-          if (settled.reply.status === "ok") this.#recordAck(settled, now);
-          else this.#recordFailure(settled, now, again);
-          for (const path of this.#after.get(settled.path) ?? []) again.push(path);
+          this.#recordOne(settled, now, again);
         }
       });
     } catch (error) {
@@ -507,71 +408,25 @@ export class Sender {
     }
     for (const { path } of batch) {
       this.#landed(path);
-      this.#unblock(path);
+      this.#order.unblock(path);
     }
-    for (const path of again) this.#fresh.add(path);
+    this.#order.note(again);
     this.#report(batch);
     this.wake();
   }
 
-  #recordAck(settled: Settled, now: number): void {
-    const { store, peer, name } = this.#parts;
-    const { path, state, read } = settled;
-    if (state === null) store.acked.remove(this.#peer, path);
-    else store.acked.put(this.#peer, path, state);
-    if (this.#folded !== null) this.#keepFolded(path, state !== null);
-    if (read !== null) {
-      const observed = store.observed.get(path);
-      if (observed !== null && sameStat(observed, read.stat)) {
-        store.observed.setHash(path, read.hash, isProvisional(read.stat, read.atMs));
-      }
-    }
-    this.#declined.delete(path);
-    if (replanPath(store, this.#peer, path, now)) this.#backlog.restart();
-    if (settled.silent) return;
-    this.#log(settled, now, peer.name, name);
-  }
-
-  #recordFailure(settled: Settled, now: number, again: RelativePath[]): void {
-    const { store, random, peer, name } = this.#parts;
+  #recordOne(settled: Settled, now: number, again: RelativePath[]): void {
     const { path, reply } = settled;
-    const waitingForIt = (this.#after.get(path) ?? []).filter((waiting) => waiting !== path);
-    if (reply === STILL_THERE) store.pending.remove(this.#peer, path);
-    if (reply.code === "content_needed") {
+    const waiting = this.#order.waitingFor(path);
+    again.push(...waiting);
+    if (reply.status === "ok") {
+      if (recordAck(this.#parts, settled, now)) this.#order.restart();
+      this.#folded?.keep(path, settled.state !== null);
+      this.#declined.delete(path);
+    } else if (reply.code === "content_needed") {
       this.#declined.add(path);
       again.push(path);
-      return;
-    }
-    // A step on the way (what was in the way could not be deleted) may have no row of its own: the path that waits has one.
-    for (const waiting of reply === STILL_THERE ? waitingForIt : [path, ...waitingForIt]) {
-      const attempts = (store.pending.get(this.#peer, waiting)?.attempts ?? 0) + 1;
-      const retryMs = isPermanentRefusal(reply.code)
-        ? null
-        : now + retryDelayMs(OPERATION_BACKOFF, attempts, random.unit());
-      store.pending.fail(this.#peer, waiting, reply.code, reply.message, retryMs);
-    }
-    this.#unblock(path);
-    if (!settled.silent) this.#log(settled, now, peer.name, name);
-  }
-
-  #log(settled: Settled, now: number, peer: string, sender: string): void {
-    const { state, reply } = settled;
-    this.#parts.store.log.add({
-      atMs: now,
-      id: settled.id,
-      direction: "sent",
-      action: settled.action,
-      path: settled.path,
-      sizeBytes: state?.sizeBytes ?? 0,
-      hash: state === null || state.hash === "" ? null : state.hash,
-      timestamp: state === null || state.kind === "folder" ? null : formatTimestamp(state.mtimeMs),
-      sender,
-      peer,
-      status: reply.status,
-      code: reply.status === "ok" ? null : reply.code,
-      error: reply.status === "ok" ? null : reply.message,
-      wireBytes: settled.wireBytes,
-    });
+    } else recordFailure(this.#parts, settled, waiting, now, () => this.#parts.random.unit());
   }
 
   #report(batch: readonly Settled[]): void {
@@ -607,23 +462,11 @@ export class Sender {
     if (due !== null) this.#cancelDue = clock.after(Math.min(due - now, 60_000), () => this.rescan());
     onProgress(null);
   }
+}
 
-  #foldedPaths(folding: Folding): Map<string, RelativePath> {
-    const folded = new Map<string, RelativePath>();
-    for (const { path } of this.#parts.store.acked.each(this.#peer)) {
-      folded.set(foldedPath(path, folding), path);
-    }
-    return folded;
-  }
-
-  #keepFolded(path: RelativePath, there: boolean): void {
-    const folding = this.#link?.hello?.folding;
-    if (this.#folded === null || folding === undefined) return;
-    const key = foldedPath(path, folding);
-    if (there) this.#folded.set(key, path);
-    else if (this.#folded.get(key) === path) this.#folded.delete(key);
-  }
+/** Large files that may be on their way at once. */
+function maxLarge(link: Link): number {
+  return link.has("pieces") ? MAX_LARGE : 1;
 }
 
 const OK = { status: "ok", code: "", message: "" } as const;
-const STILL_THERE = { status: "error", code: "changed_while_reading", message: "it is still there" } as const;

@@ -41,6 +41,11 @@ export class Store implements Disposable {
     return this.#db.transaction(work);
   }
 
+  /** See {@linkcode Database.snapshot}. */
+  snapshot<T>(work: () => T): T {
+    return this.#db.snapshot(work);
+  }
+
   /** A number that changes when another process committed a change. */
   foreignChanges(): number {
     return this.#db.foreignChanges();

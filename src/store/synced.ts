@@ -16,6 +16,13 @@ export interface Synced {
   readonly disk: DiskMark;
 }
 
+/** Who has what at one path of `synced/`. */
+export interface Owners {
+  readonly own: Synced | null;
+  /** Of one of the other peers: a file, or the same folder. */
+  readonly other: Synced | null;
+}
+
 /** The table `synced`. */
 export class SyncedTable {
   readonly #db: Database;
@@ -29,10 +36,14 @@ export class SyncedTable {
     return row && toSynced(row);
   }
 
-  /** What peers other than `peer` have at a path: a file of one of them, or the same folder. */
-  ofOthers(peer: number, path: RelativePath): Synced | null {
-    const row = this.#db.get("SELECT * FROM synced WHERE path = ? AND peer <> ? LIMIT 1", path, peer);
-    return row && toSynced(row);
+  /** Who has what at a path, as a peer sees it. */
+  owners(peer: number, path: RelativePath): Owners {
+    let own: Synced | null = null, other: Synced | null = null;
+    for (const row of this.#db.all("SELECT * FROM synced WHERE path = ?", path)) {
+      if (row["peer"] === peer) own = toSynced(row);
+      else other = toSynced(row);
+    }
+    return { own, other };
   }
 
   put(s: Synced): void {

@@ -14,7 +14,7 @@ import {
 import { joinPath } from "../domain/relative_path.ts";
 import { DiskWatcher } from "./disk_watcher.ts";
 import { shownPath, systemCodeOf, toFileError } from "./file_errors.ts";
-import { fromNodeStat, OpenForReading, OpenForWriting, withExecutable } from "./open_file.ts";
+import { fromDenoStat, fromNodeStat, OpenForReading, OpenForWriting, withExecutable } from "./open_file.ts";
 
 const WINDOWS = Deno.build.os === "windows";
 
@@ -126,8 +126,9 @@ export class DiskTree implements FileTree {
         throw error;
       }
       try {
-        this.#mustBeFile(path, fromNodeStat(fstatSync(fd)));
-        return new OpenForReading(fd, shown);
+        const stat = fromNodeStat(fstatSync(fd));
+        this.#mustBeFile(path, stat);
+        return new OpenForReading(fd, shown, stat);
       } catch (error) {
         closeSync(fd);
         throw error;
@@ -154,7 +155,7 @@ export class DiskTree implements FileTree {
     return this.#call(
       "create",
       path,
-      (at) => new OpenForWriting(openSync(at, "wx", 0o666), this.#shown(path), at),
+      (at) => new OpenForWriting(Deno.openSync(at, { write: true, createNew: true }), this.#shown(path), at),
     );
   }
 
@@ -299,23 +300,4 @@ export class DiskTree implements FileTree {
     }
     return new DiskWatcher(this.root);
   }
-}
-
-function fromDenoStat(info: Deno.FileInfo): FileStat {
-  const kind = info.isSymlink ? "symlink" : info.isDirectory ? "folder" : info.isFile ? "file" : "special";
-  return {
-    kind,
-    sizeBytes: info.size,
-    mtimeMs: timeOf(info.mtime),
-    ctimeMs: timeOf(info.ctime ?? null),
-    inode: info.ino ?? 0,
-    device: info.dev,
-    executable: WINDOWS || info.mode === null ? null : kind === "file" && (info.mode & 0o100) !== 0,
-  };
-}
-
-/** 0 for a time that a `Date` cannot hold: the next look gives the same. */
-function timeOf(date: Date | null): number {
-  const ms = date?.getTime() ?? 0;
-  return Number.isNaN(ms) ? 0 : ms;
 }

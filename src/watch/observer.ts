@@ -120,7 +120,8 @@ export class Observer {
       ...shared,
       takes: (diskPath, stat) => this.#scanTakes(diskPath, stat),
       between: () => this.#scanFolders(),
-      slices: new Slices(clock),
+      // Nothing is sent before the first scan has ended: nobody needs the time meanwhile.
+      slices: new Slices(clock, () => this.#lastMs !== null),
       stopped: this.#stopping.signal,
     };
     this.#lookParts = {

@@ -78,7 +78,7 @@ export class Recheck {
     const handle = await this.#tree.openRead(row.diskPath);
     let stat: FileStat, hash: string | null;
     try {
-      stat = observedStat(await handle.stat());
+      stat = observedStat(handle.opened);
       if (!sameStat(stat, row)) return this.#lookAgain(row.diskPath);
       const hasher = createHash("sha256");
       const buffer = new Uint8Array(Math.min(READ_BYTES, Math.max(row.sizeBytes, 1)));

@@ -31,13 +31,19 @@ export interface ScanParts {
   readonly stopped: AbortSignal;
 }
 
+/** The longest rest between two slices. */
+const MAX_REST_MS = 20;
+
 /** Gives others their turn at least every few milliseconds. */
 export class Slices {
   readonly #clock: Clock;
+  readonly #yields: () => boolean;
   #start: number;
 
-  constructor(clock: Clock) {
+  /** @param yields Whether others get as much of the time as the slices do: a link that is being used needs many turns. */
+  constructor(clock: Clock, yields: () => boolean = () => false) {
     this.#clock = clock;
+    this.#yields = yields;
     this.#start = clock.monotonic();
   }
 
@@ -46,7 +52,9 @@ export class Slices {
   }
 
   async rest(): Promise<void> {
-    await new Promise<void>((resolve) => this.#clock.after(0, resolve));
+    const tookMs = this.#clock.monotonic() - this.#start;
+    const restMs = this.#yields() ? Math.min(tookMs, MAX_REST_MS) : 0;
+    await new Promise<void>((resolve) => this.#clock.after(restMs, resolve));
     this.#start = this.#clock.monotonic();
   }
 }

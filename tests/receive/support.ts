@@ -342,6 +342,7 @@ export class HookedTree implements FileTree {
   async openRead(path: string): Promise<ReadHandle> {
     const handle = await this.#run("openRead", [path], () => this.#inner.openRead(path));
     return {
+      opened: handle.opened,
       stat: () => this.#run("stat", [path], () => handle.stat()),
       readAt: (into, offset) => this.#run("readAt", [path, offset], () => handle.readAt(into, offset)),
       close: () => handle.close(),

@@ -73,6 +73,7 @@ export class FaultyTree extends DiskTree implements FileTree {
     this.#deny("read", path);
     const handle = await super.openRead(path);
     return {
+      opened: this.#mapped(path, handle.opened),
       stat: async () => this.#mapped(path, await handle.stat()),
       readAt: (into, offset) => handle.readAt(into, offset),
       close: () => handle.close(),

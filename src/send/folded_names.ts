@@ -1,0 +1,27 @@
+import { foldedPath, type Folding } from "../domain/plan.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
+import type { StatedPath } from "../store/acked.ts";
+
+/** What a peer holds whose disk takes names for one that differ in case or Unicode form: found by the form that it sees. */
+export class FoldedNames {
+  readonly #folding: Folding;
+  readonly #paths = new Map<string, RelativePath>();
+
+  constructor(folding: Folding, held: Iterable<StatedPath>) {
+    this.#folding = folding;
+    for (const { path } of held) this.#paths.set(foldedPath(path, folding), path);
+  }
+
+  /** Another path that the peer's disk takes for `path`. */
+  twinOf(path: RelativePath): RelativePath | null {
+    const twin = this.#paths.get(foldedPath(path, this.#folding));
+    return twin === undefined || twin === path ? null : twin;
+  }
+
+  /** The peer has a path now, or has it no longer. */
+  keep(path: RelativePath, there: boolean): void {
+    const key = foldedPath(path, this.#folding);
+    if (there) this.#paths.set(key, path);
+    else if (this.#paths.get(key) === path) this.#paths.delete(key);
+  }
+}

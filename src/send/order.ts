@@ -1,0 +1,155 @@
+import type { RelativePath } from "../domain/relative_path.ts";
+import { ancestorsOf } from "../domain/relative_path.ts";
+import type { Action } from "../domain/header.ts";
+import type { Pending } from "../store/pending.ts";
+import type { Store } from "../store/store.ts";
+import { Backlog } from "./backlog.ts";
+import { SMALL_BYTES } from "./deliver_file.ts";
+
+/** So many paths noted at once are a backlog: the table has them all. */
+const MAX_FRESH = 20_000;
+
+/** An operation on its way. */
+export interface InFlight {
+  readonly action: Action;
+  readonly large: boolean;
+}
+
+/**
+ * In which order the rows of `pending` go: what was just noted first, then the backlog; parents before children, deletions of
+ * children before those of their folders; what waits for another path's operation not before that is settled.
+ */
+export class Order {
+  readonly #store: Store;
+  readonly #peer: number;
+  readonly #inFlight: ReadonlyMap<RelativePath, InFlight>;
+  readonly #backlog: Backlog;
+  /** Upserts and deletions that were just noted: they overtake the backlog. */
+  readonly #fresh = new Set<RelativePath>();
+  /** Operations that wait until another path's operation is settled. */
+  readonly #after = new Map<RelativePath, RelativePath[]>();
+  /** The paths that wait so; what lies below them waits too. */
+  readonly #blocked = new Set<RelativePath>();
+
+  constructor(store: Store, peer: number, inFlight: ReadonlyMap<RelativePath, InFlight>) {
+    this.#store = store;
+    this.#peer = peer;
+    this.#inFlight = inFlight;
+    this.#backlog = new Backlog(store, peer, SMALL_BYTES);
+  }
+
+  /** Whether something was noted that was not tried yet. */
+  get hasFresh(): boolean {
+    return this.#fresh.size > 0;
+  }
+
+  /** Whether this pass has left rows behind that might not go yet. */
+  get hasSkipped(): boolean {
+    return this.#backlog.hasSkipped;
+  }
+
+  /** Some paths have a new state, or may go again. */
+  note(paths: Iterable<RelativePath>): void {
+    for (const path of paths) this.#fresh.add(path);
+    if (this.#fresh.size <= MAX_FRESH) return;
+    this.#fresh.clear();
+    this.#backlog.restart();
+  }
+
+  /** Begins a new pass: rows have come, or have become due, that the present one may have passed by. */
+  restart(): void {
+    this.#backlog.restart();
+  }
+
+  /** `path`, and what is below it, waits until the operation on `other` is settled. */
+  block(path: RelativePath, other: RelativePath): void {
+    this.#blocked.add(path);
+    this.#after.set(other, [...this.#after.get(other) ?? [], path]);
+  }
+
+  /** The paths that wait for the operation on `path`. */
+  waitingFor(path: RelativePath): readonly RelativePath[] {
+    return this.#after.get(path) ?? [];
+  }
+
+  /** Nobody waits for a path any more. */
+  unblock(path: RelativePath): void {
+    for (const waiting of this.waitingFor(path)) this.#blocked.delete(waiting);
+    this.#after.delete(path);
+  }
+
+  /**
+   * The rows that may go, one after the other; what was given out counts as on its way at once. `null` when there is none now.
+   * To be used up in one turn, as it remembers which folders are there.
+   *
+   * @param largeFits Whether there is room for one more large file.
+   */
+  turn(nowMs: number, largeFits: () => boolean): () => Pending | null {
+    const made = new Set<RelativePath>();
+    const fresh = this.#fresh.values();
+    return () => this.#nextFresh(fresh, nowMs, largeFits(), made) ?? this.#nextOfBacklog(nowMs, largeFits());
+  }
+
+  #nextFresh(
+    fresh: Iterator<RelativePath>,
+    nowMs: number,
+    largeFits: boolean,
+    made: Set<RelativePath>,
+  ): Pending | null {
+    for (let next = fresh.next(); next.done !== true; next = fresh.next()) {
+      const path = next.value;
+      this.#fresh.delete(path);
+      const row = this.#store.pending.get(this.#peer, path);
+      if (row === null || !isDue(row, nowMs) || this.#inFlight.has(path)) continue;
+      // Folders go when what was in them is gone, and large files when there is room: the backlog knows their order.
+      const later = row.action === "delete"
+        ? row.kind === "folder"
+        : row.sizeBytes > SMALL_BYTES && !largeFits;
+      if (later || !this.#mayGo(row)) {
+        this.#backlog.restart();
+        continue;
+      }
+      const parent = row.action === "delete" ? null : this.#parentToMake(row.path, nowMs, made);
+      if (parent === null) return row;
+      this.#fresh.add(path);
+      return parent;
+    }
+    return null;
+  }
+
+  #nextOfBacklog(nowMs: number, largeFits: boolean): Pending | null {
+    return this.#backlog.next(nowMs, largeFits, (row) => !this.#inFlight.has(row.path) && this.#mayGo(row));
+  }
+
+  /** The topmost folder above a path that is still to be made. */
+  #parentToMake(path: RelativePath, nowMs: number, made: Set<RelativePath>): Pending | null {
+    for (const folder of ancestorsOf(path)) {
+      if (made.has(folder) || this.#inFlight.has(folder)) continue;
+      const row = this.#store.pending.get(this.#peer, folder);
+      if (row !== null && row.action !== "delete" && isDue(row, nowMs)) return row;
+      made.add(folder);
+    }
+    return null;
+  }
+
+  /** Whether a row's time has come as far as other paths are concerned. */
+  #mayGo(row: Pending): boolean {
+    if (row.action !== "delete") {
+      if (this.#blocked.size === 0) return true;
+      return ![...ancestorsOf(row.path), row.path].some((path) => this.#blocked.has(path));
+    }
+    // The file lives on under another name: the old copy stays until the peer has the new one.
+    if (row.movedTo !== null && this.#store.pending.get(this.#peer, row.movedTo)?.state === "waiting") {
+      return false;
+    }
+    if (row.kind === "file") return true;
+    for (const { path } of this.#store.acked.below(this.#peer, row.path)) {
+      if (this.#inFlight.get(path)?.action !== "delete") return false;
+    }
+    return true;
+  }
+}
+
+function isDue(row: Pending, nowMs: number): boolean {
+  return row.state === "waiting" && row.nextAttemptMs <= nowMs;
+}

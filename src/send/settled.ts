@@ -1,0 +1,106 @@
+import type { Action } from "../domain/header.ts";
+import { isPermanentRefusal } from "../domain/mirror_error.ts";
+import { isProvisional, type PathState, sameStat } from "../domain/observation.ts";
+import { stepFor } from "../domain/plan.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
+import { OPERATION_BACKOFF, retryDelayMs } from "../domain/retry.ts";
+import { formatTimestamp } from "../domain/timestamp.ts";
+import type { Reply } from "../link/link.ts";
+import type { Store } from "../store/store.ts";
+import type { Delivery } from "./deliver_file.ts";
+import { replanPath } from "./pending_plan.ts";
+
+/** What became of an operation, waiting to be recorded. */
+export interface Settled {
+  readonly path: RelativePath;
+  readonly action: Action;
+  readonly id: string;
+  /** What the peer now holds; `null` when it holds nothing. */
+  readonly state: PathState | null;
+  /** For a file whose content was read: the stat and hash that belong together, and when it was read. */
+  readonly read: Delivery["read"];
+  readonly reply: Pick<Reply, "status" | "code" | "message">;
+  readonly wireBytes: number;
+  /** Nothing travelled: the peer had it already. */
+  readonly silent: boolean;
+}
+
+/** A deletion that was not sent, because the path is still there. */
+export const STILL_THERE = {
+  status: "error",
+  code: "changed_while_reading",
+  message: "it is still there",
+} as const;
+
+/** Between whom the operations travel. */
+export interface Route {
+  readonly store: Store;
+  readonly peer: { readonly number: number; readonly name: string };
+  /** The name that operations carry as their sender. */
+  readonly name: string;
+}
+
+/**
+ * Records an acknowledgement; to be called in a transaction.
+ *
+ * @returns Whether the path is still pending, because it changed meanwhile.
+ */
+export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs: number): boolean {
+  const { path, state, read } = settled;
+  if (state === null) store.acked.remove(peer.number, path);
+  else store.acked.put(peer.number, path, state);
+  let observed = store.observed.get(path);
+  if (read !== null && observed !== null && sameStat(observed, read.stat)) {
+    const provisional = isProvisional(read.stat, read.atMs);
+    store.observed.setHash(path, read.hash, provisional);
+    observed = { ...observed, hash: read.hash, provisional };
+  }
+  const step = stepFor(observed, state);
+  if (step === null) store.pending.remove(peer.number, path);
+  else replanPath(store, peer.number, path, nowMs);
+  if (!settled.silent) logSent({ store, peer, name }, settled, nowMs);
+  return step !== null;
+}
+
+/** Records why an operation failed, for its path and for those that waited for it; to be called in a transaction. */
+export function recordFailure(
+  { store, peer, name }: Route,
+  settled: Settled,
+  waitingForIt: readonly RelativePath[],
+  nowMs: number,
+  random: () => number,
+): void {
+  const { path, reply } = settled;
+  const still = reply === STILL_THERE;
+  if (still) store.pending.remove(peer.number, path);
+  // A step on the way (what was in the way could not be deleted) may have no row of its own: the path that waits has one.
+  const others = waitingForIt.filter((waiting) => waiting !== path);
+  for (const failed of still ? others : [path, ...others]) {
+    const attempts = (store.pending.get(peer.number, failed)?.attempts ?? 0) + 1;
+    const retryMs = isPermanentRefusal(reply.code)
+      ? null
+      : nowMs + retryDelayMs(OPERATION_BACKOFF, attempts, random());
+    store.pending.fail(peer.number, failed, reply.code, reply.message, retryMs);
+  }
+  if (!settled.silent) logSent({ store, peer, name }, settled, nowMs);
+}
+
+function logSent({ store, peer, name }: Route, settled: Settled, nowMs: number): void {
+  const { state, reply } = settled;
+  store.log.add({
+    atMs: nowMs,
+    id: settled.id,
+    direction: "sent",
+    action: settled.action,
+    path: settled.path,
+    sizeBytes: state?.sizeBytes ?? 0,
+    hash: state === null || state.hash === "" ? null : state.hash,
+    timestamp: state === null || state.kind === "folder" ? null : formatTimestamp(state.mtimeMs),
+    sender: name,
+    peer: peer.name,
+    status: reply.status,
+    code: reply.status === "ok" ? null : reply.code,
+    error: reply.status === "ok" ? null : reply.message,
+    wireBytes: settled.wireBytes,
+  });
+}
