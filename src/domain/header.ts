@@ -27,6 +27,8 @@ export interface Operation {
   readonly offer: boolean;
   /** Extension `pieces`: the content came before, in pieces under this operation's id. */
   readonly pieces: boolean;
+  /** With `pieces`: how often the transfer had begun anew when this was sent; 0 otherwise. */
+  readonly turn: number;
 }
 
 /** A header as JSON, checked to be an object and no more. */
@@ -112,6 +114,7 @@ export function parseOperation(header: RawHeader, extensions: HeaderExtensions):
       executable: null,
       offer: false,
       pieces: false,
+      turn: 0,
     };
   }
   const sizeBytes = header["size"];
@@ -132,6 +135,7 @@ export function parseOperation(header: RawHeader, extensions: HeaderExtensions):
     executable: extensions.modes ? optionalFlag(header, "executable") : null,
     offer: extensions.offer && optionalFlag(header, "offer") === true,
     pieces: extensions.pieces && optionalFlag(header, "pieces") === true,
+    turn: extensions.pieces && typeof header["turn"] === "number" ? header["turn"] : 0,
   };
 }
 

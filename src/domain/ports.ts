@@ -57,6 +57,8 @@ export interface ReadHandle {
 export interface WriteHandle {
   /** Appends all of `bytes`. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Cuts the file to its first `sizeBytes` bytes; the next write follows them. */
+  cutTo(sizeBytes: number): void;
   setTimes(mtimeMs: number): void;
   setExecutable(executable: boolean): void;
   /** Returns once content and metadata are durable. */
@@ -103,6 +105,8 @@ export interface FileTree {
   openRead(path: string): Promise<ReadHandle>;
   /** Makes a new file; throws `exists` when there is one. */
   create(path: string): Promise<WriteHandle>;
+  /** Opens a file that is there, to be written on from its end. The same refusals as {@linkcode openRead}. */
+  reopen(path: string): Promise<WriteHandle>;
   /** A second name for a file; throws `exists`, `cross_device`, or `unsupported` where the file system has no links. */
   link(from: string, to: string): Promise<void>;
   /** Moves, replacing a file at `to`. */

@@ -273,6 +273,9 @@ class PeerRun implements RunningPeer {
       if (partner !== undefined) partner.theySettled = header["value"] === true;
       return;
     }
+    if (header["action"] === "resume" && link.has("pieces")) {
+      return this.#partners.get(link.peer.number)?.sender.resume(header);
+    }
     await this.#receiver!.onFrame(link, header, content);
   }
 
@@ -440,6 +443,7 @@ class PeerRun implements RunningPeer {
       if (clock.monotonic() - this.#prunedMs > PRUNE_MS || this.#prunedMs === 0) {
         this.#prunedMs = clock.monotonic();
         store.log.prune(clock.now() - settings.logDays * 86_400_000);
+        store.chunkLists.sweep();
       }
       this.#tellSettled();
       const status = this.status();

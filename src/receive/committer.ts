@@ -214,7 +214,11 @@ export class Committer {
       this.#refuseAll(steps, error);
     }
     for (const [i, step] of steps.entries()) {
-      if (step.staged !== null && step.applied === null) await this.#discard(step.staged);
+      if (step.staged !== null && step.applied === null) {
+        // What came in pieces over a link that is gone is continued on the next one.
+        if (step.staged.partial === true && step.work.dropped()) step.staged.handle.close();
+        else await this.#discard(step.staged);
+      }
       group[i]!.settle(step.outcome ?? { status: "ok", kept: step.applied?.kept ?? false });
     }
   }

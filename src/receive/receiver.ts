@@ -8,7 +8,7 @@ import {
   parseOperation,
   type RawHeader,
 } from "../domain/header.ts";
-import { codeOf, messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { codeOf, type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Folding } from "../domain/plan.ts";
 import type { Clock, FileTree, Random } from "../domain/ports.ts";
 import { checkNameOn } from "../domain/relative_path.ts";
@@ -22,6 +22,7 @@ import { checkHash } from "./check_hash.ts";
 import { Committer, type Outcome, toOutcome, type Work } from "./committer.ts";
 import { GunzipMember } from "./gunzip_member.ts";
 import { inspectSynced } from "./inspect.ts";
+import { MAX_PIECE_BYTES } from "./piece.ts";
 import { recoverCommits } from "./recover.ts";
 import { type Staged, Staging } from "./staging.ts";
 import { Transfer } from "./transfer.ts";
@@ -33,8 +34,6 @@ const SMALL_BYTES = 256 * 1024;
 const MAX_UNANSWERED = 4096;
 /** The same for links without flow control, whose small contents are held in memory. */
 const MAX_UNANSWERED_PLAIN = 64;
-/** The longest piece that is accepted; ours are a quarter of that. */
-const MAX_PIECE_BYTES = 1024 * 1024;
 /** Room that is left on the disk for the database and for everybody else. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 /** How long a reading of the free space is good. */
@@ -114,8 +113,8 @@ export class Receiver {
 
   /** The large files that are on their way in. */
   transfers(): TransferStatus[] {
-    return [...this.#intakes].flatMap(([link, { transfers }]) =>
-      [...transfers.values()].map((t) => t.status(link.peer.name))
+    return [...this.#intakes.values()].flatMap(({ transfers }) =>
+      [...transfers.values()].map((t) => t.status())
     );
   }
 
@@ -154,7 +153,7 @@ export class Receiver {
     intake.dropped = true;
     const transfers = [...intake.transfers.values()];
     intake.transfers.clear();
-    await Promise.all([...transfers.map((transfer) => transfer.discard()), ...intake.unanswered]);
+    await Promise.all([...transfers.map((transfer) => transfer.suspend()), ...intake.unanswered]);
     if (transfers.length > 0) this.#committer.tidy();
     this.#intakes.delete(link);
   }
@@ -211,6 +210,7 @@ export class Receiver {
     content: Work["content"],
     wireBytes: number,
     costBytes: number,
+    onSettled: () => void = () => {},
   ): void {
     const answered = this.#committer.submit({
       peer: link.peer,
@@ -222,6 +222,7 @@ export class Receiver {
     }).then((outcome) => {
       intake.unanswered.delete(answered);
       link.grant(costBytes);
+      if (outcome.status === "ok" || !intake.dropped) onSettled();
       if (outcome.status === "ok") {
         link.reply({ status: "ok", id: operation.id, ...(outcome.kept ? { kept: true } : {}) });
       } else link.refuse(operation.id, outcome.code, outcome.message);
@@ -277,9 +278,14 @@ export class Receiver {
     if (transfer === undefined) {
       transfer = new Transfer({
         header,
+        peer: link.peer,
         tree: this.#parts.tree,
+        store: this.#parts.store,
         staging: this.#staging,
         clock: this.#parts.clock,
+        resume: ({ turn, marks, plainUntil }) =>
+          link.reply({ action: "resume", id, turn, marks, plain: plainUntil }),
+        onFailure: ({ code, message }) => this.#refuseTransfer(link, header, id, code, message),
       });
       intake.transfers.set(id, transfer);
       try {
@@ -293,13 +299,17 @@ export class Receiver {
       transfer.fail(new MirrorError("bad_content", "a piece is longer than 1 MiB"));
     }
     if (transfer.failure === null) {
-      transfer.take(header["offset"], await content.rest(), () => link.grant(costBytes));
+      transfer.take(header, await content.rest(), () => link.grant(costBytes));
     } else link.grant(costBytes);
-    if (transfer.failure === null) return;
+  }
+
+  /** Something went wrong while pieces came: the sender is told, and what comes still is dropped. */
+  #refuseTransfer(link: Link, header: RawHeader, id: string, code: ErrorCode, message: string): void {
+    const intake = this.#intake(link);
+    const transfer = intake.transfers.get(id);
     intake.transfers.delete(id);
     intake.refused.add(id);
-    this.#discard(intake, transfer);
-    const { code, message } = transfer.failure;
+    if (transfer !== undefined) this.#discard(intake, transfer);
     link.refuse(id, code, message);
     this.#noteRefusal(link, header, code, message);
   }
@@ -313,12 +323,24 @@ export class Receiver {
     }
     // Not awaited: other operations need not wait until the last pieces are written.
     const done = transfer.finish(operation).then(
-      (staged) => {
+      async (staged) => {
+        // The sender goes on elsewhere, and sends the operation again after that.
+        if (staged === null) return;
         intake.transfers.delete(operation.id);
-        if (intake.dropped) return void staged.handle.close();
-        this.#commit(link, intake, operation, staged, headBytes + transfer.wireBytes, 0);
+        if (intake.dropped) return await transfer.suspend();
+        const wireBytes = headBytes + transfer.wireBytes;
+        this.#commit(
+          link,
+          intake,
+          operation,
+          { ...staged, partial: true },
+          wireBytes,
+          0,
+          () => transfer.forget(),
+        );
       },
       async (error) => {
+        if (intake.dropped) return await transfer.suspend();
         intake.transfers.delete(operation.id);
         await transfer.discard();
         this.#committer.tidy();
@@ -337,7 +359,12 @@ export class Receiver {
     const transfer = id === null ? undefined : intake.transfers.get(id);
     if (id === null || transfer === undefined) return;
     intake.transfers.delete(id);
-    this.#discard(intake, transfer);
+    // Mostly because the file has changed: its next version may begin the same way.
+    const suspended = transfer.suspend().finally(() => {
+      intake.unanswered.delete(suspended);
+      this.#committer.tidy();
+    });
+    intake.unanswered.add(suspended);
   }
 
   #discard(intake: Intake, transfer: Transfer): void {

@@ -6,6 +6,10 @@ import type { Store } from "../store/store.ts";
 import { hashFile } from "./hash_file.ts";
 import { freeConflictPath, type Staging } from "./staging.ts";
 
+/** Beginnings of large files that are kept for their rest to come. */
+const MAX_PARTIALS = 8;
+const MAX_PARTIAL_AGE_MS = 7 * 24 * 3600 * 1000;
+
 /**
  * After a crash: finds out for every commit that was begun whether it happened, so that our own write is never taken for an edit
  * by hand, and gives back whatever was put aside and not settled. Then the staging folder is swept.
@@ -16,7 +20,7 @@ export async function recoverCommits(
   const { tree, store, staging, clock } = parts;
   for (const intent of store.intents.list()) await recoverOne(tree, store, clock, intent);
   store.intents.clear();
-  for (const path of await staging.sweep(clock.now(), new Set())) {
+  for (const path of await staging.sweep(clock.now(), keepPartials(store, clock.now()))) {
     store.log.add(
       localNote(
         clock.now(),
@@ -27,6 +31,16 @@ export async function recoverCommits(
       ),
     );
   }
+}
+
+/** Forgets beginnings of files that are too old, or too many; gives the staged files of the others. */
+function keepPartials(store: Store, nowMs: number): Set<string> {
+  const kept = new Set<string>();
+  for (const partial of store.partials.list()) {
+    if (kept.size < MAX_PARTIALS && nowMs - partial.updatedMs < MAX_PARTIAL_AGE_MS) kept.add(partial.staged);
+    else store.partials.remove(partial.peer, partial.path);
+  }
+  return kept;
 }
 
 async function recoverOne(tree: FileTree, store: Store, clock: Clock, intent: Intent): Promise<void> {

@@ -7,6 +7,8 @@ import type { Folding } from "../domain/plan.ts";
 export interface Staged {
   readonly path: string;
   readonly handle: WriteHandle;
+  /** It came in pieces, and a row in `partials` tells of it as long as it is not committed. */
+  readonly partial?: boolean;
 }
 
 /** Names in the staging folder say what they are, so that a crash leaves nothing that could be mistaken. */

@@ -1,44 +1,90 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
+import { readScript } from "../chunks/script.ts";
 import type { Operation, RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
-import type { Clock, FileTree } from "../domain/ports.ts";
-import { checkNameOn, parseRelativePath } from "../domain/relative_path.ts";
+import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
+import { checkNameOn, parseRelativePath, type RelativePath } from "../domain/relative_path.ts";
 import type { TransferStatus } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
+import { localNote } from "../store/log.ts";
+import type { Store } from "../store/store.ts";
 import { checkHash } from "./check_hash.ts";
+import { sameMark } from "./apply.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
+import { parsePiece, type Piece, unpackPiece } from "./piece.ts";
 import type { Staged, Staging } from "./staging.ts";
 
 /** Written bytes after which they are flushed behind the transfer's back, so that the last flush finds little to do. */
 const FLUSH_EVERY_BYTES = 64 * 1024 * 1024;
+/** Checked bytes after which their number is written down, so that a crash costs no more than these and what is on its way. */
+const NOTE_EVERY_BYTES = 4 * 1024 * 1024;
+/** A beginning shorter than this is not worth keeping. */
+const MIN_KEPT_BYTES = 1024 * 1024;
+/** Bytes of the base that are copied in one go. */
+const COPY_BYTES = 256 * 1024;
+/** How long copying may keep the control thread before others get their turn. */
+const SLICE_MS = 8;
+/** Places at which a beginning is offered to be continued: a sender whose file has changed takes the last one that still fits. */
+const MAX_MARKS = 32;
+/** Times that one place may turn out wrong before the transfer is given up. */
+const MAX_REPAIRS = 4;
 
-/** A large file that comes in pieces, in order, into the staging folder. */
+/** Tells the sender where to go on: the offsets with the SHA-256 of everything before each, the last one first. */
+export interface Resume {
+  readonly turn: number;
+  readonly marks: readonly (readonly [offset: number, digest: string])[];
+  /** Up to this offset the sender must not build on a base. */
+  readonly plainUntil: number;
+}
+
+export interface TransferParts {
+  readonly header: RawHeader;
+  readonly peer: { readonly number: number; readonly name: string };
+  readonly tree: FileTree;
+  readonly store: Store;
+  readonly staging: Staging;
+  readonly clock: Clock;
+  /** Sends a {@linkcode Resume} to the sender. */
+  readonly resume: (resume: Resume) => void;
+  /** Told once when something goes wrong while pieces come. */
+  readonly onFailure: (failure: Outcome & { readonly status: "error" }) => void;
+}
+
+/**
+ * A large file that comes in pieces, in order, into the staging folder. Every piece brings the SHA-256 of the file up to its end, so
+ * what is wrong is found at once, by the same pass that hashes the whole file, and is asked for again from there. What came before
+ * a link was cut is kept, and offered to the sender when the file comes again.
+ */
 export class Transfer {
-  readonly #header: RawHeader;
-  readonly #tree: FileTree;
+  readonly #parts: TransferParts;
   readonly #startedMs: number;
-  readonly #staging: Staging;
-  readonly #hash = createHash("sha256");
   #staged: Staged | null = null;
-  /** Bytes that came, and bytes of them that are written. */
-  #taken = 0;
-  #written = 0;
+  #hash: Hash = createHash("sha256");
+  /** Bytes from the start that are written and checked. */
+  #done = 0;
+  #noted = 0;
   #unflushed = 0;
-  #frames = 0;
-  /** The writes, one after the other. Never rejects: the first failure is kept. */
-  #writing: Promise<void> = Promise.resolve();
+  #wireBytes = 0;
+  #begun = false;
+  #turn = 0;
+  /** After a resume was sent: the places at which the next piece may begin, with the hash of what is before. */
+  #marks: Map<number, Hash> | null = null;
+  #repairs = { offset: -1, count: 0 };
+  #base: { readonly hash: string; readonly file: ReadHandle } | null = null;
+  /** The pieces, one after the other. Never rejects: the first failure is kept. */
+  #working: Promise<void> = Promise.resolve();
   #failure: (Outcome & { status: "error" }) | null = null;
+  /** All pieces were sent, or it is being given up. */
+  #ending = false;
 
-  constructor(parts: { header: RawHeader; tree: FileTree; staging: Staging; clock: Clock }) {
-    this.#header = parts.header;
-    this.#tree = parts.tree;
+  constructor(parts: TransferParts) {
+    this.#parts = parts;
     this.#startedMs = parts.clock.now();
-    this.#staging = parts.staging;
   }
 
   /** The size that the first piece has announced; a hint, for progress and for the room on the disk. */
   get sizeBytes(): number {
-    const size = this.#header["size"];
+    const size = this.#parts.header["size"];
     return typeof size === "number" && Number.isSafeInteger(size) && size >= 0 ? size : 0;
   }
 
@@ -48,12 +94,16 @@ export class Transfer {
   }
 
   get wireBytes(): number {
-    return this.#taken + this.#frames * FRAME_COST_BYTES;
+    return this.#wireBytes;
+  }
+
+  get #path(): RelativePath {
+    return this.#parts.header["path"] as RelativePath;
   }
 
   /** Checks what the first piece says, so that a file that will be refused does not travel first. */
   checkFirst(system: "windows" | "unix"): void {
-    const path = this.#header["path"];
+    const path = this.#parts.header["path"];
     if (typeof path !== "string") {
       throw new MirrorError("bad_header", 'the field "path" is missing or not a string');
     }
@@ -61,30 +111,19 @@ export class Transfer {
   }
 
   fail(error: unknown): void {
-    this.#failure ??= toOutcome(error);
+    if (this.#failure !== null) return;
+    const failure = toOutcome(error);
+    this.#failure = failure;
+    // Whoever has ended it, or waits for its end, learns of it there.
+    if (!this.#ending) this.#parts.onFailure(failure);
   }
 
-  /** Queues a piece to be written; `taken` is called when it was, or when it is not wanted. */
-  take(offset: unknown, bytes: Uint8Array, taken: () => void): void {
-    this.#frames++;
-    if (offset !== this.#taken) {
-      this.fail(new MirrorError("bad_content", "a piece is missing or came twice"));
-      return taken();
-    }
-    this.#taken += bytes.length;
-    this.#writing = this.#writing.then(async () => {
+  /** Queues a piece; `taken` is called when it was worked in, or when it is not wanted. */
+  take(header: RawHeader, content: Uint8Array, taken: () => void): void {
+    this.#wireBytes += content.length + FRAME_COST_BYTES;
+    this.#working = this.#working.then(async () => {
       try {
-        if (this.#failure !== null) return;
-        this.#staged ??= await this.#staging.create();
-        this.#hash.update(bytes);
-        await this.#staged.handle.write(bytes);
-        this.#written += bytes.length;
-        this.#unflushed += bytes.length;
-        if (this.#unflushed >= FLUSH_EVERY_BYTES) {
-          this.#unflushed = 0;
-          // The final flush of the commit is the one that counts, and reports a failure.
-          this.#staged.handle.flush().catch(() => {});
-        }
+        if (this.#failure === null) await this.#workIn(parsePiece(header, content.length), content);
       } catch (error) {
         this.fail(error);
       } finally {
@@ -93,41 +132,269 @@ export class Transfer {
     });
   }
 
+  async #workIn(piece: Piece, content: Uint8Array): Promise<void> {
+    if (!this.#begun) {
+      this.#begun = true;
+      if (await this.#offerPartial()) return;
+    }
+    if (piece.turn !== this.#turn) return;
+    if (this.#marks !== null) this.#goOnAt(piece.offset);
+    if (piece.offset !== this.#done) throw new MirrorError("bad_content", "a piece is missing or came twice");
+    this.#staged ??= await this.#parts.staging.create();
+    const before = this.#hash.copy();
+    const bytes = unpackPiece(piece, content);
+    let copied = false;
+    if (!piece.script) {
+      if (bytes.length !== piece.length) throw new MirrorError("bad_content", "a piece has another length");
+      await this.#write(bytes);
+    } else if (!await this.#openBase(piece)) {
+      return this.#askAgain(before, this.sizeBytes);
+    } else {
+      const baseBytes = this.#base?.file.opened.sizeBytes ?? 0;
+      for (const step of readScript(bytes, { ...piece, baseBytes })) {
+        if (step.kind === "literal") await this.#write(step.bytes);
+        else {
+          copied = true;
+          if (!await this.#copy(step.from, step.length)) return this.#askAgain(before, this.sizeBytes);
+        }
+      }
+    }
+    const wrong = piece.digest !== null && this.#hash.copy().digest("hex") !== piece.digest;
+    if (wrong) return this.#repair(piece, before, copied);
+    this.#done += piece.length;
+    if (this.#done - this.#noted >= NOTE_EVERY_BYTES) this.#note();
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#hash.update(bytes);
+    const { handle } = this.#staged!;
+    await handle.write(bytes);
+    this.#unflushed += bytes.length;
+    if (this.#unflushed < FLUSH_EVERY_BYTES) return;
+    this.#unflushed = 0;
+    // The final flush of the commit is the one that counts, and reports a failure.
+    handle.flush().catch(() => {});
+  }
+
+  /** @returns Whether the base had all of it. */
+  async #copy(from: number, length: number): Promise<boolean> {
+    const { clock } = this.#parts;
+    const buffer = new Uint8Array(Math.min(COPY_BYTES, length));
+    let since = clock.monotonic();
+    for (let done = 0; done < length;) {
+      if (this.#failure !== null) return true;
+      const part = buffer.subarray(0, Math.min(buffer.length, length - done));
+      if (await this.#base!.file.readAt(part, from + done) < part.length) return false;
+      await this.#write(part);
+      done += part.length;
+      if (clock.monotonic() - since < SLICE_MS) continue;
+      await new Promise<void>((resolve) => clock.after(0, resolve));
+      since = clock.monotonic();
+    }
+    return true;
+  }
+
   /**
-   * All pieces were sent: waits until they are written, and checks them against the operation.
+   * Opens the version that a script builds on.
    *
+   * @returns Whether it is here, as the peer left it.
+   */
+  async #openBase({ base }: Piece): Promise<boolean> {
+    if (base === null || this.#base?.hash === base) return true;
+    const { tree, store, peer } = this.#parts;
+    const row = store.synced.get(peer.number, this.#path);
+    if (row === null || row.state.hash !== base) return false;
+    try {
+      const file = await tree.openRead(this.#path);
+      if (!sameMark(file.opened, row)) {
+        file.close();
+        return false;
+      }
+      this.#base?.file.close();
+      this.#base = { hash: base, file };
+      return true;
+    } catch (error) {
+      if (error instanceof FileError) return false;
+      throw error;
+    }
+  }
+
+  /** A piece is not what it should be: it is asked for again, without the base if that could be the reason. */
+  #repair(piece: Piece, before: Hash, copied: boolean): void {
+    const { store, clock } = this.#parts;
+    if (this.#repairs.offset !== piece.offset) this.#repairs = { offset: piece.offset, count: 0 };
+    if (++this.#repairs.count > MAX_REPAIRS) {
+      throw new MirrorError(
+        "hash_mismatch",
+        `the bytes from ${piece.offset} on arrived damaged again and again`,
+      );
+    }
+    const end = piece.offset + piece.length;
+    const why = copied
+      ? `the bytes ${piece.offset} to ${end} could not be built from the version here: they are asked for whole`
+      : `the bytes ${piece.offset} to ${end} arrived damaged: they are asked for again`;
+    store.log.add(localNote(clock.now(), "repair", this.#path, "repair", why));
+    this.#askAgain(before, copied ? end : 0);
+  }
+
+  #askAgain(before: Hash, plainUntil: number): void {
+    this.#turn++;
+    this.#marks = new Map([[this.#done, before]]);
+    this.#sendResume(plainUntil);
+  }
+
+  #sendResume(plainUntil: number): void {
+    const marks = [...this.#marks!].map(([offset, hash]) => [offset, hash.copy().digest("hex")] as const);
+    this.#parts.resume({ turn: this.#turn, marks: marks.reverse(), plainUntil });
+  }
+
+  /** The sender goes on at one of the places that it was told, or from the start. */
+  #goOnAt(offset: number): void {
+    const hash = offset === 0 ? createHash("sha256") : this.#marks!.get(offset);
+    if (hash === undefined) throw new MirrorError("bad_content", "a piece begins where it was not asked to");
+    this.#marks = null;
+    this.#hash = hash;
+    this.#done = offset;
+    this.#noted = Math.min(this.#noted, offset);
+    this.#staged?.handle.cutTo(offset);
+  }
+
+  /** If a beginning of this file is here, reads it again and tells the sender where it could go on. */
+  async #offerPartial(): Promise<boolean> {
+    const { store, peer, tree, staging, clock } = this.#parts;
+    const partial = store.partials.get(peer.number, this.#path);
+    if (partial === null) return false;
+    const step = Math.max(NOTE_EVERY_BYTES, Math.ceil(partial.verifiedBytes / MAX_MARKS));
+    const marks = new Map<number, Hash>();
+    try {
+      const file = await tree.openRead(partial.staged);
+      try {
+        const hash = createHash("sha256");
+        const buffer = new Uint8Array(COPY_BYTES);
+        let since = clock.monotonic();
+        for (let at = 0, next = step; at < partial.verifiedBytes;) {
+          const end = Math.min(at + buffer.length, next, partial.verifiedBytes);
+          const part = buffer.subarray(0, end - at);
+          if (await file.readAt(part, at) < part.length) break;
+          hash.update(part);
+          at = end;
+          if (at === next || at === partial.verifiedBytes) marks.set(at, hash.copy());
+          if (at === next) next += step;
+          if (clock.monotonic() - since < SLICE_MS) continue;
+          await new Promise<void>((resolve) => clock.after(0, resolve));
+          since = clock.monotonic();
+        }
+      } finally {
+        file.close();
+      }
+      this.#staged = { path: partial.staged, handle: await tree.reopen(partial.staged) };
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      // It is not there any more, or cannot be read: then it is no help.
+      store.partials.remove(peer.number, this.#path);
+      return false;
+    }
+    await staging.ensure();
+    if (marks.size === 0) return false;
+    this.#marks = marks;
+    this.#noted = partial.verifiedBytes;
+    this.#turn = 1;
+    this.#sendResume(0);
+    return true;
+  }
+
+  #note(): void {
+    const { store, peer, clock } = this.#parts;
+    this.#noted = this.#done;
+    store.partials.put({
+      peer: peer.number,
+      path: this.#path,
+      staged: this.#staged!.path,
+      sizeBytes: this.sizeBytes,
+      verifiedBytes: this.#done,
+      updatedMs: clock.now(),
+    });
+  }
+
+  /**
+   * All pieces were sent: waits until they are worked in, and checks the whole against the operation.
+   *
+   * @returns `null` when the sender has been told to go on somewhere: it sends the operation again after that.
    * @throws {MirrorError} what went wrong on the way, or `bad_content` or `hash_mismatch`.
    */
-  async finish(operation: Operation): Promise<Staged> {
-    await this.#writing;
+  async finish(operation: Operation): Promise<Staged | null> {
+    this.#ending = true;
+    await this.#working;
     if (this.#failure !== null) throw new MirrorError(this.#failure.code, this.#failure.message);
-    if (this.#taken !== operation.sizeBytes || this.#staged === null) {
+    this.#ending = false;
+    if (operation.turn !== this.#turn || this.#marks !== null) return null;
+    if (this.#done !== operation.sizeBytes || this.#staged === null) {
       throw new MirrorError(
         "bad_content",
-        `${this.#taken} bytes came in pieces, the header says ${operation.sizeBytes}`,
+        `${this.#done} bytes came in pieces, the header says ${operation.sizeBytes}`,
       );
     }
     checkHash(operation, this.#hash.digest("hex"));
+    this.#closeBase();
     return this.#staged;
+  }
+
+  /** The operation was committed or refused: nothing is left to be continued. */
+  forget(): void {
+    this.#parts.store.partials.remove(this.#parts.peer.number, this.#path);
+  }
+
+  /** The link is gone, or the file changed: what was checked stays, to be continued. */
+  async suspend(): Promise<void> {
+    this.#ending = true;
+    this.fail(new MirrorError("link_closed", "the transfer was interrupted"));
+    await this.#working;
+    this.#closeBase();
+    const staged = this.#staged;
+    this.#staged = null;
+    if (staged === null) return;
+    // What had been offered and was not gone on with is as good as before.
+    const keepable = this.#marks === null ? this.#done : Math.max(this.#noted, ...this.#marks.keys());
+    staged.handle.close();
+    if (keepable < MIN_KEPT_BYTES) {
+      this.forget();
+      return await this.#remove(staged.path);
+    }
+    this.#staged = staged;
+    this.#done = keepable;
+    this.#note();
+    this.#staged = null;
   }
 
   /** Gives up: what was staged goes. */
   async discard(): Promise<void> {
+    this.#ending = true;
     this.fail(new MirrorError("link_closed", "the transfer was given up"));
-    await this.#writing;
+    await this.#working;
+    this.#closeBase();
     const staged = this.#staged;
     this.#staged = null;
+    this.forget();
     if (staged === null) return;
     staged.handle.close();
-    if (await this.#tree.lstat(staged.path) !== null) await this.#tree.unlink(staged.path);
+    await this.#remove(staged.path);
   }
 
-  status(peer: string): TransferStatus {
+  async #remove(path: string): Promise<void> {
+    if (await this.#parts.tree.lstat(path) !== null) await this.#parts.tree.unlink(path);
+  }
+
+  #closeBase(): void {
+    this.#base?.file.close();
+    this.#base = null;
+  }
+
+  status(): TransferStatus {
     return {
       direction: "receiving",
-      peer,
-      path: typeof this.#header["path"] === "string" ? this.#header["path"] : "?",
-      doneBytes: this.#written,
+      peer: this.#parts.peer.name,
+      path: typeof this.#parts.header["path"] === "string" ? this.#parts.header["path"] : "?",
+      doneBytes: this.#done,
       sizeBytes: this.sizeBytes,
       startedMs: this.#startedMs,
     };

@@ -3,15 +3,16 @@ import { createGzip, gzipSync } from "node:zlib";
 import type { Action } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type FileStat, type Observation, type PathState, sameState } from "../domain/observation.ts";
-import type { FileTree, ReadHandle } from "../domain/ports.ts";
+import type { Clock, FileTree, ReadHandle } from "../domain/ports.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link, Reply } from "../link/link.ts";
 import { frameBytes } from "../wire/frame.ts";
+import { type Base, Outgoing } from "./outgoing.ts";
 import { confirmVersion, hashOpen, openObserved, readSmall } from "./read_version.ts";
 
 /** Files up to this travel in one frame; larger ones in pieces, so that small ones can go in between. */
 export const SMALL_BYTES = 256 * 1024;
-/** Bytes of a piece. */
+/** Bytes that are read of a file for a peer that knows only the plain protocol. */
 const PIECE_BYTES = 256 * 1024;
 /** A sample that shrinks to less than this share is worth compressing for a peer that knows nothing better. */
 const WORTH_COMPRESSING = 0.9;
@@ -33,6 +34,8 @@ export interface Delivery {
   readonly wireBytes: number;
   /** Nothing travelled: the peer had it already. */
   readonly silent: boolean;
+  /** How the version is cut into chunks, if it was found out. */
+  readonly chunks: Uint8Array | null;
 }
 
 export interface DeliveryParts {
@@ -48,7 +51,11 @@ export interface DeliveryParts {
   readonly restless: boolean;
   /** Whether the peer may be asked if it has the content already. */
   readonly mayOffer: boolean;
-  readonly now: () => number;
+  readonly clock: Clock;
+  /** The version that the peer is known to have, if it is remembered how that was cut. */
+  readonly base: Base | null;
+  /** Where what the receiver asks of a transfer finds it, by the id of the operation. */
+  readonly outgoing: Map<string, Outgoing>;
   readonly onProgress: (progress: Progress) => void;
 }
 
@@ -67,11 +74,11 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
       link.returnCredit(observed.sizeBytes);
       throw error;
     });
-    const read = { stat, hash, atMs: parts.now() };
+    const read = { stat, hash, atMs: parts.clock.now() };
     const state = stateOf(parts, stat, hash);
     if (acked !== null && sameState(acked, state)) {
       link.returnCredit(observed.sizeBytes);
-      return { state, read, reply: OK, wireBytes: 0, silent: true };
+      return { state, read, reply: OK, wireBytes: 0, silent: true, chunks: null };
     }
     if (content.length !== observed.sizeBytes) {
       link.returnCredit(observed.sizeBytes);
@@ -79,22 +86,22 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
     }
     const header = headerOf(parts, state);
     const reply = await link.request("small", header, content);
-    return { state, read, reply, wireBytes: frameBytes(header, content.length), silent: false };
+    return { state, read, reply, wireBytes: frameBytes(header, content.length), silent: false, chunks: null };
   }
   const { file, stat } = await openObserved(tree, observed, restless);
   try {
     const known = await knownHash(parts, file, stat);
     if (known !== null) {
       const state = stateOf(parts, stat, known);
-      const read = { stat, hash: known, atMs: parts.now() };
+      const read = { stat, hash: known, atMs: parts.clock.now() };
       if (acked !== null && sameState(acked, state)) {
-        return { state, read, reply: OK, wireBytes: 0, silent: true };
+        return { state, read, reply: OK, wireBytes: 0, silent: true, chunks: null };
       }
       if (link.has("offer") && parts.mayOffer) {
         const header = { ...headerOf(parts, state), offer: true };
         await link.credit(0, false);
         const reply = await link.request("small", header);
-        return { state, read, reply, wireBytes: frameBytes(header, 0), silent: false };
+        return { state, read, reply, wireBytes: frameBytes(header, 0), silent: false, chunks: null };
       }
     }
     return link.has("pieces")
@@ -119,58 +126,57 @@ async function knownHash(parts: DeliveryParts, file: ReadHandle, stat: FileStat)
   return hash === acked.hash ? hash : null;
 }
 
-/** One pass: the pieces go out while they are hashed, the operation with the hash follows them. */
+/** The pieces go out while they are hashed, the operation with the hash follows them; again, if the peer asks for that. */
 async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat): Promise<Delivery> {
-  const { link, id, observed } = parts;
-  const startedMs = parts.now();
+  const { link, id, observed, restless } = parts;
   const sizeBytes = stat.sizeBytes;
-  let refusal: Reply | null = null;
+  const startedMs = parts.clock.now();
+  const outgoing = new Outgoing({
+    link,
+    id,
+    observed,
+    file,
+    stat,
+    base: parts.base,
+    clock: parts.clock,
+    onProgress: (doneBytes) => parts.onProgress({ doneBytes, sizeBytes, startedMs }),
+  });
+  let answered: Reply | null = null;
   const answer = link.expectReply(id);
-  answer.then((reply) => refusal = reply, () => {});
-  let offset = 0;
-  let sent = 0;
-  // Two buffers take turns: one is read into while the other one is on its way.
-  const buffers = [new Uint8Array(PIECE_BYTES), new Uint8Array(PIECE_BYTES)] as const;
-  const onTheWay: [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()];
-  let turn: 0 | 1 = 0;
-  const send = async (part: Uint8Array) => {
-    await onTheWay[turn];
-    buffers[turn].set(part);
-    await link.credit(part.length, true);
-    const header = { action: "piece", id, path: observed.path, size: sizeBytes, offset };
-    onTheWay[turn] = link.notify("bulk", header, buffers[turn].subarray(0, part.length));
-    onTheWay[turn].catch(() => {});
-    turn = turn === 0 ? 1 : 0;
-    offset += part.length;
-    sent += frameBytes(header, part.length);
-    parts.onProgress({ doneBytes: offset, sizeBytes, startedMs });
-    if (refusal !== null) throw STOPPED;
-  };
-  let hash: string;
+  answer.then((reply) => {
+    answered = reply;
+    outgoing.stop();
+  }, () => outgoing.stop());
+  parts.outgoing.set(id, outgoing);
   try {
-    hash = await hashOpen(file, stat, observed, send);
-    await confirmVersion(file, stat, hash, observed, parts.restless);
-  } catch (error) {
-    await Promise.allSettled(onTheWay);
-    if (error === STOPPED) {
-      // The receiver forgets the transfer when it knows that nothing more of it is to come.
-      await link.notify("bulk", { action: "abort", id });
-      return { state: stateOf(parts, stat, ""), read: null, reply: refusal!, wireBytes: sent, silent: false };
+    for (;;) {
+      const passed = await outgoing.pass();
+      if (passed === null) break;
+      await confirmVersion(file, stat, passed.hash, observed, restless);
+      const state = stateOf(parts, stat, passed.hash);
+      const header = { ...headerOf(parts, state), pieces: true, turn: outgoing.turn };
+      await link.credit(0, false);
+      await link.notify("bulk", header);
+      await Promise.race([answer, outgoing.resumed()]);
+      if (answered === null) continue;
+      const read = { stat, hash: passed.hash, atMs: parts.clock.now() };
+      const wireBytes = outgoing.wireBytes + frameBytes(header, 0);
+      return { state, read, reply: answered, wireBytes, silent: false, chunks: passed.chunks };
     }
+    // Refused on the way. The receiver forgets the transfer when it knows that nothing more of it is to come.
+    const reply = await answer;
+    await link.notify("bulk", { action: "abort", id });
+    const state = stateOf(parts, stat, "");
+    return { state, read: null, reply, wireBytes: outgoing.wireBytes, silent: false, chunks: null };
+  } catch (error) {
     if (!link.isClosed) {
       link.forget(id);
       await link.notify("bulk", { action: "abort", id });
     }
     throw error;
+  } finally {
+    parts.outgoing.delete(id);
   }
-  await Promise.all(onTheWay);
-  const state = stateOf(parts, stat, hash);
-  const header = { ...headerOf(parts, state), pieces: true };
-  await link.credit(0, false);
-  await link.notify("bulk", header);
-  const reply = await answer;
-  const read = { stat, hash, atMs: parts.now() };
-  return { state, read, reply, wireBytes: sent + frameBytes(header, 0), silent: false };
 }
 
 /** For a peer that knows only the plain protocol: the hash goes before the content, so the file is read twice. */
@@ -189,7 +195,7 @@ async function inOneFrame(
   const header = { ...headerOf(parts, state), compressed: compress };
   const answer = link.expectReply(parts.id);
   answer.catch(() => {});
-  const startedMs = parts.now();
+  const startedMs = parts.clock.now();
   const source = watched(
     compress ? packed(file, stat) : plain(file, stat),
     (share) =>
@@ -203,10 +209,11 @@ async function inOneFrame(
   const reply = await answer;
   return {
     state,
-    read: { stat, hash, atMs: parts.now() },
+    read: { stat, hash, atMs: parts.clock.now() },
     reply,
     wireBytes: frameBytes(header, contentBytes),
     silent: false,
+    chunks: null,
   };
 }
 
@@ -297,5 +304,3 @@ function headerOf({ link, id, action, observed, sender, hasModes }: DeliveryPart
 }
 
 const OK = { status: "ok", code: "", message: "" } as const;
-/** Thrown through the reading of a file when the peer has refused it on the way. */
-const STOPPED = new Error("the peer has refused the file");

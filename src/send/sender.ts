@@ -1,5 +1,6 @@
 import type { EventSink } from "../domain/events.ts";
-import type { Action } from "../domain/header.ts";
+import { ChunkList } from "../chunks/chunk_list.ts";
+import type { Action, RawHeader } from "../domain/header.ts";
 import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Kind, Observation, PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
@@ -13,6 +14,7 @@ import { frameBytes } from "../wire/frame.ts";
 import { compareTrees } from "./compare_trees.ts";
 import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
+import type { Base, Outgoing } from "./outgoing.ts";
 import { type InFlight, Order } from "./order.ts";
 import { replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
@@ -55,6 +57,8 @@ export class Sender {
   readonly #inFlight = new Map<RelativePath, InFlight>();
   #largeInFlight = 0;
   readonly #progress = new Map<RelativePath, Progress>();
+  /** The large files that are on their way in pieces, by the id of their operation. */
+  readonly #outgoing = new Map<string, Outgoing>();
   readonly #order: Order;
   /** Paths whose content the peer did not have when it was offered. */
   readonly #declined = new Set<RelativePath>();
@@ -279,11 +283,11 @@ export class Sender {
       : { kind: "folder", sizeBytes: 0, mtimeMs: 0, executable: false, hash: "" };
     const base = { path, action, id, state, read: null };
     if (action === "delete" && await this.#isStillThere(path, kind)) {
-      return { ...base, reply: STILL_THERE, wireBytes: 0, silent: true };
+      return { ...base, reply: STILL_THERE, wireBytes: 0, silent: true, chunks: null };
     }
     if (kind === "folder" && !link.has("folders")) {
       // The plain protocol has no folders; the peer makes those that its files need. Nothing is sent, and nothing is missing.
-      return { ...base, reply: OK, wireBytes: 0, silent: true };
+      return { ...base, reply: OK, wireBytes: 0, silent: true, chunks: null };
     }
     const header = {
       id,
@@ -298,7 +302,7 @@ export class Sender {
     };
     await link.credit(0, false);
     const reply = await link.request("small", header);
-    return { ...base, reply, wireBytes: frameBytes(header, 0), silent: false };
+    return { ...base, reply, wireBytes: frameBytes(header, 0), silent: false, chunks: null };
   }
 
   /**
@@ -335,10 +339,26 @@ export class Sender {
       hasModes,
       restless: attempts >= RESTLESS_ATTEMPTS,
       mayOffer: !this.#declined.has(observed.path),
-      now: () => clock.now(),
+      clock,
+      base: this.#baseOf(acked),
+      outgoing: this.#outgoing,
       onProgress: (progress) => this.#progress.set(observed.path, progress),
     });
     return { path: observed.path, action, id, ...delivery };
+  }
+
+  /** What the peer has of a file, if it is remembered how that was cut into chunks. */
+  #baseOf(acked: PathState | null): Base | null {
+    if (acked?.kind !== "file" || acked.sizeBytes <= SMALL_BYTES) return null;
+    const bytes = this.#parts.store.chunkLists.get(acked.hash);
+    const chunks = bytes === null ? null : ChunkList.parse(bytes);
+    return chunks === null || chunks.count === 0 ? null : { hash: acked.hash, chunks };
+  }
+
+  /** The receiver wants a large file's transfer to go on somewhere else. */
+  resume(header: RawHeader): void {
+    const { id } = header;
+    if (typeof id === "string") this.#outgoing.get(id)?.resume(header);
   }
 
   #landed(path: RelativePath): void {
@@ -364,7 +384,17 @@ export class Sender {
       : codeOf(error, "io_error");
     if (code === "changed_while_reading") this.#parts.lookAgain(path);
     const reply = { status: "error", code, message: messageOf(error) } as const;
-    this.#settle({ path, action, id: "", state: null, read: null, reply, wireBytes: 0, silent: true });
+    this.#settle({
+      path,
+      action,
+      id: "",
+      state: null,
+      read: null,
+      reply,
+      wireBytes: 0,
+      silent: true,
+      chunks: null,
+    });
   }
 
   #settle(settled: Settled): void {

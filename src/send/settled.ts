@@ -23,6 +23,8 @@ export interface Settled {
   readonly wireBytes: number;
   /** Nothing travelled: the peer had it already. */
   readonly silent: boolean;
+  /** How the version is cut into chunks, if that was found out. */
+  readonly chunks: Uint8Array | null;
 }
 
 /** A deletion that was not sent, because the path is still there. */
@@ -49,6 +51,7 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
   const { path, state, read } = settled;
   if (state === null) store.acked.remove(peer.number, path);
   else store.acked.put(peer.number, path, state);
+  if (settled.chunks !== null && state !== null) store.chunkLists.put(state.hash, settled.chunks, nowMs);
   let observed = store.observed.get(path);
   if (read !== null && observed !== null && sameStat(observed, read.stat)) {
     const provisional = isProvisional(read.stat, read.atMs);

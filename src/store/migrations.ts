@@ -129,4 +129,27 @@ export const MIGRATIONS: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- How versions of large files were cut into chunks (docs/ARCHITECTURE.md), by the SHA-256 of the version.
+  CREATE TABLE chunk_lists (
+    hash TEXT NOT NULL PRIMARY KEY,
+    chunks BLOB NOT NULL,
+    made_ms INTEGER NOT NULL
+  ) STRICT;
+
+  -- Large files that came in part before their link was cut, and wait in the staging folder for the rest.
+  CREATE TABLE partials (
+    peer INTEGER NOT NULL REFERENCES peers (number) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    staged TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    verified INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL,
+    PRIMARY KEY (peer, path)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Who has a content already.
+  CREATE INDEX synced_hash ON synced (hash);
+  CREATE INDEX acked_size ON acked (peer, size);
+  `,
 ];

@@ -1,9 +1,11 @@
 import { AckedTable } from "./acked.ts";
+import { ChunkListsTable } from "./chunk_lists.ts";
 import { Database } from "./database.ts";
 import { FactsTable } from "./facts.ts";
 import { IntentsTable } from "./intents.ts";
 import { LogTable } from "./log.ts";
 import { ObservedTable } from "./observed.ts";
+import { PartialsTable } from "./partials.ts";
 import { PeersTable } from "./peers.ts";
 import { PendingTable } from "./pending.ts";
 import { SkippedTable } from "./skipped.ts";
@@ -19,6 +21,8 @@ export class Store implements Disposable {
   readonly pending: PendingTable;
   readonly synced: SyncedTable;
   readonly intents: IntentsTable;
+  readonly partials: PartialsTable;
+  readonly chunkLists: ChunkListsTable;
   readonly log: LogTable;
   readonly facts: FactsTable;
 
@@ -32,6 +36,8 @@ export class Store implements Disposable {
     this.pending = new PendingTable(this.#db);
     this.synced = new SyncedTable(this.#db);
     this.intents = new IntentsTable(this.#db);
+    this.partials = new PartialsTable(this.#db);
+    this.chunkLists = new ChunkListsTable(this.#db);
     this.log = new LogTable(this.#db);
     this.facts = new FactsTable(this.#db);
   }

@@ -159,6 +159,17 @@ export class DiskTree implements FileTree {
     );
   }
 
+  reopen(path: string): Promise<WriteHandle> {
+    return this.#call("write to", path, (at) => {
+      const stat = this.#look(path, at);
+      this.#mustBeFile(path, stat);
+      const file = Deno.openSync(at, { write: true });
+      const handle = new OpenForWriting(file, this.#shown(path), at);
+      handle.cutTo(stat?.sizeBytes ?? 0);
+      return handle;
+    });
+  }
+
   link(from: string, to: string): Promise<void> {
     return this.#call("link", to, (at) => {
       try {

@@ -192,6 +192,16 @@ export class OpenForWriting implements WriteHandle {
     }
   }
 
+  cutTo(sizeBytes: number): void {
+    try {
+      const file = this.#open("shorten");
+      file.truncateSync(sizeBytes);
+      file.seekSync(sizeBytes, Deno.SeekMode.Start);
+    } catch (error) {
+      throw toFileError(error, "shorten", this.#shown);
+    }
+  }
+
   stat(): Promise<FileStat> {
     try {
       return Promise.resolve(fromDenoStat(this.#open("look at").statSync()));

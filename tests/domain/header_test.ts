@@ -112,6 +112,7 @@ Deno.test("what an operation says", () => {
     executable: null,
     offer: false,
     pieces: false,
+    turn: 0,
   };
   assert.deepEqual(parseOperation(HEADER, ALL), expected);
   assert.deepEqual(parseOperation({ ...HEADER, colour: "blue", mode: 7 }, ALL), expected);

@@ -350,9 +350,17 @@ export class HookedTree implements FileTree {
   }
 
   async create(path: string): Promise<WriteHandle> {
-    const handle = await this.#run("create", [path], () => this.#inner.create(path));
+    return this.#writer(path, await this.#run("create", [path], () => this.#inner.create(path)));
+  }
+
+  async reopen(path: string): Promise<WriteHandle> {
+    return this.#writer(path, await this.#run("reopen", [path], () => this.#inner.reopen(path)));
+  }
+
+  #writer(path: string, handle: WriteHandle): WriteHandle {
     return {
       write: (bytes) => this.#run("write", [path, bytes.length], () => handle.write(bytes)),
+      cutTo: (sizeBytes) => handle.cutTo(sizeBytes),
       setTimes: (mtimeMs) => handle.setTimes(mtimeMs),
       setExecutable: (executable) => handle.setExecutable(executable),
       flush: () => this.#run("flush", [path], () => handle.flush()),

@@ -53,6 +53,7 @@ Deno.test("the operations of the document mean what it says", () => {
     executable: null,
     offer: false,
     pieces: false,
+    turn: 0,
   });
   assert.equal(read("update").path, "Briefe/é 🪞.txt");
   assert.equal(read("delete").action, "delete");

@@ -1,0 +1,80 @@
+import { gunzipSync } from "node:zlib";
+import type { RawHeader } from "../domain/header.ts";
+import { MirrorError } from "../domain/mirror_error.ts";
+
+/** The longest content of a piece, as it travels and unpacked; ours are a quarter of that. */
+export const MAX_PIECE_BYTES = 1024 * 1024;
+
+/** What a piece's header says, checked. */
+export interface Piece {
+  /** Where in the new file the stretch begins that it makes, and how long that is. */
+  readonly offset: number;
+  readonly length: number;
+  /** How often the transfer has begun anew: what is still on its way from before is dropped. */
+  readonly turn: number;
+  /** SHA-256 of the new file from its start to the end of this stretch; `null` when the sender leaves it to the end. */
+  readonly digest: string | null;
+  /** Whether the content is a script; else it is the bytes themselves. */
+  readonly script: boolean;
+  /** Bytes of the content when unpacked; `null` when it is not packed. */
+  readonly rawBytes: number | null;
+  /** SHA-256 of the version that a script's copies are taken from. */
+  readonly base: string | null;
+}
+
+const HASH = /^[0-9a-f]{64}$/;
+
+/** @throws {MirrorError} `bad_header` naming the field. */
+export function parsePiece(header: RawHeader, contentBytes: number): Piece {
+  const coding = header["coding"] ?? "plain";
+  if (coding !== "plain" && coding !== "gzip" && coding !== "script" && coding !== "script+gzip") {
+    throw new MirrorError("bad_header", 'the field "coding" is none that is known');
+  }
+  const packed = coding.endsWith("gzip");
+  const digest = header["digest"] ?? null, base = header["base"] ?? null;
+  if (digest !== null && (typeof digest !== "string" || !HASH.test(digest))) {
+    throw new MirrorError("bad_header", 'the field "digest" is not a SHA-256 in hex');
+  }
+  if (base !== null && (typeof base !== "string" || !HASH.test(base))) {
+    throw new MirrorError("bad_header", 'the field "base" is not a SHA-256 in hex');
+  }
+  return {
+    offset: count(header, "offset"),
+    length: coding === "plain" && header["length"] === undefined ? contentBytes : count(header, "length"),
+    turn: header["turn"] === undefined ? 0 : count(header, "turn"),
+    digest,
+    script: coding.startsWith("script"),
+    rawBytes: packed ? count(header, "raw") : null,
+    base,
+  };
+}
+
+/**
+ * The content of a piece, unpacked: never more than it says, and never more than a megabyte.
+ *
+ * @throws {MirrorError} `bad_content`.
+ */
+export function unpackPiece(piece: Piece, content: Uint8Array): Uint8Array {
+  if (piece.rawBytes === null) return content;
+  if (piece.rawBytes > MAX_PIECE_BYTES) {
+    throw new MirrorError("bad_content", `a piece is longer than ${MAX_PIECE_BYTES} bytes when unpacked`);
+  }
+  let unpacked: Uint8Array;
+  try {
+    unpacked = gunzipSync(content, { maxOutputLength: Math.max(1, piece.rawBytes) });
+  } catch (cause) {
+    throw new MirrorError("bad_content", "a piece's gzip is damaged, or longer than it says", { cause });
+  }
+  if (unpacked.length !== piece.rawBytes) {
+    throw new MirrorError("bad_content", "a piece is shorter when unpacked than it says");
+  }
+  return unpacked;
+}
+
+function count(header: RawHeader, field: string): number {
+  const value = header[field];
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
+    throw new MirrorError("bad_header", `the field "${field}" is missing or not a whole number`);
+  }
+  return value;
+}

@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { ChunkList } from "../../src/chunks/chunk_list.ts";
+import { Differ } from "../../src/chunks/differ.ts";
+import { cutAt, cuttingFor, cuttingOf } from "../../src/chunks/gear.ts";
+import { readScript, ScriptWriter } from "../../src/chunks/script.ts";
+import { MirrorError } from "../../src/domain/mirror_error.ts";
+
+/** Bytes that look random and are always the same: SHA-256 of a counter. */
+function bytesOf(seed: string, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let at = 0, i = 0; at < length; at += 32, i++) {
+    bytes.set(createHash("sha256").update(`${seed} ${i}`).digest().subarray(0, length - at), at);
+  }
+  return bytes;
+}
+
+function cuts(bytes: Uint8Array, averageBits: number): number[] {
+  const cutting = cuttingOf(averageBits);
+  const found: number[] = [];
+  for (let at = 0; at < bytes.length;) found.push(at = cutAt(bytes, at, bytes.length, cutting));
+  return found;
+}
+
+/** Made once by the code and pinned: a peer that cut elsewhere could not use what it remembers. */
+const GOLDEN_2_KIB = [2411, 4031, 7151, 8275, 10760, 11689, 14674, 16652];
+const GOLDEN_8_KIB = [8275, 16652, 23582, 27239, 31906];
+
+/** What a pass over `bytes` finds: its list, and the content put together again from base and literals. */
+async function diff(
+  bytes: Uint8Array,
+  base: Uint8Array | null,
+  baseList: ChunkList | null,
+  partBytes: number,
+) {
+  const made: Uint8Array[] = [];
+  let literalBytes = 0;
+  const differ = new Differ(baseList?.cutting ?? cuttingFor(bytes.length), baseList, {
+    copy: (from, chunk) => void made.push(base!.slice(from, from + chunk.length)),
+    literal: (chunk) => {
+      literalBytes += chunk.length;
+      made.push(chunk.slice());
+    },
+  });
+  for (let at = 0; at < bytes.length; at += partBytes) await differ.push(bytes.subarray(at, at + partBytes));
+  const list = await differ.finish();
+  return { list, literalBytes, content: await new Blob(made as BlobPart[]).bytes() };
+}
+
+Deno.test("chunks: the cut points are those of the golden vectors", () => {
+  const bytes = bytesOf("golden", 100_000);
+  assert.deepEqual(cuts(bytes, 11).slice(0, 8), GOLDEN_2_KIB);
+  assert.deepEqual(cuts(bytes, 13).slice(0, 5), GOLDEN_8_KIB);
+});
+
+Deno.test("chunks: every chunk but the last is within the bounds, of whatever content", () => {
+  for (
+    const bytes of [bytesOf("bounds", 300_000), new Uint8Array(300_000), new Uint8Array(300_000).fill(255)]
+  ) {
+    let before = 0;
+    const { minBytes, maxBytes } = cuttingOf(12);
+    for (const cut of cuts(bytes, 12)) {
+      const length = cut - before;
+      assert.ok(length <= maxBytes && (length > minBytes || cut === bytes.length), `${before} to ${cut}`);
+      before = cut;
+    }
+    assert.equal(before, bytes.length);
+  }
+});
+
+Deno.test("chunks: the list of the largest file stays small", () => {
+  assert.equal(cuttingFor(300_000).averageBits, 11);
+  assert.equal(cuttingFor(2 ** 30).averageBits, 13);
+  assert.equal(cuttingFor(20 * 2 ** 30).averageBits, 18);
+  assert.equal(cuttingFor(2 ** 50).averageBits, 20);
+});
+
+Deno.test("chunks: an insertion, an overwriting, a removal and an appending cost about a chunk each", async () => {
+  const base = bytesOf("base", 1_000_000);
+  const { list } = await diff(base, null, null, 70_000);
+  const known = ChunkList.parse(list)!;
+  assert.equal(known.sizeBytes, base.length);
+  const edits: Record<string, Uint8Array[]> = {
+    insertion: [base.subarray(0, 333_333), new Uint8Array([7]), base.subarray(333_333)],
+    overwriting: [base.subarray(0, 600_000), new Uint8Array(100), base.subarray(600_100)],
+    removal: [base.subarray(0, 200_000), base.subarray(250_000)],
+    appending: [base, new Uint8Array([1, 2, 3])],
+    moving: [base.subarray(500_000), base.subarray(0, 500_000)],
+    nothing: [base],
+  };
+  for (const [edit, parts] of Object.entries(edits)) {
+    const bytes = await new Blob(parts as BlobPart[]).bytes();
+    for (const partBytes of [1000, 262_144]) {
+      const found = await diff(bytes, base, known, partBytes);
+      assert.deepEqual(found.content, bytes, edit);
+      assert.ok(found.literalBytes <= (edit === "nothing" ? 0 : 40_000), `${edit}: ${found.literalBytes}`);
+    }
+  }
+});
+
+Deno.test("chunks: a list that is damaged or of another format is no list", () => {
+  assert.equal(ChunkList.parse(new Uint8Array(0)), null);
+  assert.equal(ChunkList.parse(new Uint8Array([2, 11])), null);
+  assert.equal(ChunkList.parse(new Uint8Array([1, 11, 0])), null);
+  assert.equal(ChunkList.parse(new Uint8Array([1, 99])), null);
+});
+
+Deno.test("script: what was written is read again", () => {
+  const writer = new ScriptWriter(1000, new Uint8Array(100));
+  writer.copy(1000, 50);
+  writer.copy(1050, 2 ** 33);
+  writer.literal(new Uint8Array([1, 2]));
+  writer.literal(new Uint8Array([3]));
+  writer.copy(10, 5);
+  const stretch = { offset: 1000, length: writer.length, baseBytes: 2 ** 34 };
+  const steps = [...readScript(writer.finish(), stretch)].map((step) =>
+    step.kind === "copy" ? [step.from, step.length] : [...step.bytes]
+  );
+  assert.deepEqual(steps, [[1000, 50 + 2 ** 33], [1, 2, 3], [10, 5]]);
+});
+
+Deno.test("script: one that lies is refused", () => {
+  const lies: Record<string, { script: number[]; length?: number }> = {
+    "beyond the base": { script: [21, 200, 1] },
+    "before the base": { script: [21, 1] },
+    "more than it should": { script: [22, ...Array(11).fill(0)] },
+    "fewer than it should": { script: [4, 1, 2] },
+    "nothing": { script: [0] },
+    "ends inside its bytes": { script: [20, 1] },
+    "ends inside a number": { script: [149] },
+    "a number without end": { script: Array(20).fill(255) },
+  };
+  for (const [lie, { script }] of Object.entries(lies)) {
+    const stretch = { offset: 0, length: 10, baseBytes: 100 };
+    assert.throws(
+      () => [...readScript(new Uint8Array(script), stretch)],
+      (error) => error instanceof MirrorError && error.code === "bad_content",
+      lie,
+    );
+  }
+});
