@@ -4,6 +4,7 @@ import type { Operation, RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 import { checkNameOn, parseRelativePath, type RelativePath } from "../domain/relative_path.ts";
+import { Slices } from "../domain/slices.ts";
 import type { TransferStatus } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import { localNote } from "../store/log.ts";
@@ -22,8 +23,6 @@ const NOTE_EVERY_BYTES = 4 * 1024 * 1024;
 const MIN_KEPT_BYTES = 1024 * 1024;
 /** Bytes of the base that are copied in one go. */
 const COPY_BYTES = 256 * 1024;
-/** How long copying may keep the control thread before others get their turn. */
-const SLICE_MS = 8;
 /** Places at which a beginning is offered to be continued: a sender whose file has changed takes the last one that still fits. */
 const MAX_MARKS = 32;
 /** Times that one place may turn out wrong before the transfer is given up. */
@@ -162,7 +161,7 @@ export class Transfer {
     const wrong = piece.digest !== null && this.#hash.copy().digest("hex") !== piece.digest;
     if (wrong) return this.#repair(piece, before, copied);
     this.#done += piece.length;
-    if (this.#done - this.#noted >= NOTE_EVERY_BYTES) this.#note();
+    if (this.#done - this.#noted >= NOTE_EVERY_BYTES) this.#note(this.#staged, this.#done);
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
@@ -178,18 +177,15 @@ export class Transfer {
 
   /** @returns Whether the base had all of it. */
   async #copy(from: number, length: number): Promise<boolean> {
-    const { clock } = this.#parts;
     const buffer = new Uint8Array(Math.min(COPY_BYTES, length));
-    let since = clock.monotonic();
+    const slices = new Slices(this.#parts.clock);
     for (let done = 0; done < length;) {
       if (this.#failure !== null) return true;
       const part = buffer.subarray(0, Math.min(buffer.length, length - done));
       if (await this.#base!.file.readAt(part, from + done) < part.length) return false;
       await this.#write(part);
       done += part.length;
-      if (clock.monotonic() - since < SLICE_MS) continue;
-      await new Promise<void>((resolve) => clock.after(0, resolve));
-      since = clock.monotonic();
+      if (slices.over) await slices.rest();
     }
     return true;
   }
@@ -271,7 +267,7 @@ export class Transfer {
       try {
         const hash = createHash("sha256");
         const buffer = new Uint8Array(COPY_BYTES);
-        let since = clock.monotonic();
+        const slices = new Slices(clock);
         for (let at = 0, next = step; at < partial.verifiedBytes;) {
           const end = Math.min(at + buffer.length, next, partial.verifiedBytes);
           const part = buffer.subarray(0, end - at);
@@ -280,9 +276,7 @@ export class Transfer {
           at = end;
           if (at === next || at === partial.verifiedBytes) marks.set(at, hash.copy());
           if (at === next) next += step;
-          if (clock.monotonic() - since < SLICE_MS) continue;
-          await new Promise<void>((resolve) => clock.after(0, resolve));
-          since = clock.monotonic();
+          if (slices.over) await slices.rest();
         }
       } finally {
         file.close();
@@ -303,15 +297,16 @@ export class Transfer {
     return true;
   }
 
-  #note(): void {
+  /** Writes down how much of the file is here, checked, and where. */
+  #note(staged: Staged, verifiedBytes: number): void {
     const { store, peer, clock } = this.#parts;
-    this.#noted = this.#done;
+    this.#noted = verifiedBytes;
     store.partials.put({
       peer: peer.number,
       path: this.#path,
-      staged: this.#staged!.path,
+      staged: staged.path,
       sizeBytes: this.sizeBytes,
-      verifiedBytes: this.#done,
+      verifiedBytes,
       updatedMs: clock.now(),
     });
   }
@@ -346,38 +341,32 @@ export class Transfer {
 
   /** The link is gone, or the file changed: what was checked stays, to be continued. */
   async suspend(): Promise<void> {
-    this.#ending = true;
-    this.fail(new MirrorError("link_closed", "the transfer was interrupted"));
-    await this.#working;
-    this.#closeBase();
-    const staged = this.#staged;
-    this.#staged = null;
+    const staged = await this.#end("the transfer was interrupted");
     if (staged === null) return;
     // What had been offered and was not gone on with is as good as before.
     const keepable = this.#marks === null ? this.#done : Math.max(this.#noted, ...this.#marks.keys());
-    staged.handle.close();
-    if (keepable < MIN_KEPT_BYTES) {
-      this.forget();
-      return await this.#remove(staged.path);
-    }
-    this.#staged = staged;
-    this.#done = keepable;
-    this.#note();
-    this.#staged = null;
+    if (keepable >= MIN_KEPT_BYTES) return this.#note(staged, keepable);
+    this.forget();
+    await this.#remove(staged.path);
   }
 
   /** Gives up: what was staged goes. */
   async discard(): Promise<void> {
+    const staged = await this.#end("the transfer was given up");
+    this.forget();
+    if (staged !== null) await this.#remove(staged.path);
+  }
+
+  /** Takes no more pieces, waits for those that are being worked in, and closes everything; gives what was staged. */
+  async #end(why: string): Promise<Staged | null> {
     this.#ending = true;
-    this.fail(new MirrorError("link_closed", "the transfer was given up"));
+    this.fail(new MirrorError("link_closed", why));
     await this.#working;
     this.#closeBase();
     const staged = this.#staged;
     this.#staged = null;
-    this.forget();
-    if (staged === null) return;
-    staged.handle.close();
-    await this.#remove(staged.path);
+    staged?.handle.close();
+    return staged;
   }
 
   async #remove(path: string): Promise<void> {

@@ -7,6 +7,7 @@ import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { FileStat, Observation } from "../domain/observation.ts";
 import type { Clock, ReadHandle } from "../domain/ports.ts";
+import { Slices } from "../domain/slices.ts";
 import type { Link } from "../link/link.ts";
 import { frameBytes } from "../wire/frame.ts";
 import { Compression } from "./compression.ts";
@@ -22,8 +23,6 @@ const SCRIPT_STEPS = 4096;
 const READ_BYTES = 256 * 1024;
 /** Pieces whose buffers are in use at once. */
 const MAX_BUFFERS = 16;
-/** How long reading may keep the control thread before others get their turn. */
-const SLICE_MS = 8;
 
 /** Where the receiver wants the transfer to go on. */
 interface Resume {
@@ -71,7 +70,7 @@ export class Outgoing {
   #onResume: () => void = () => {};
   #turn = 0;
   #stopped = false;
-  #since: number;
+  readonly #slices: Slices;
   readonly #cutting: Cutting;
   readonly #free: Uint8Array[] = [];
   #buffers = 0;
@@ -81,7 +80,7 @@ export class Outgoing {
   constructor(parts: OutgoingParts) {
     this.#parts = parts;
     this.#compression = new Compression(() => parts.clock.monotonic());
-    this.#since = parts.clock.monotonic();
+    this.#slices = new Slices(parts.clock);
     this.#cutting = parts.base?.chunks.cutting ?? cuttingFor(parts.stat.sizeBytes);
   }
 
@@ -147,7 +146,6 @@ export class Outgoing {
     const start = await this.#startOf(resume);
     const hash = start.hash;
     let at = start.offset;
-    const from = at;
     if (resume !== null && resume.plainUntil > at) {
       const end = Math.min(resume.plainUntil, stat.sizeBytes);
       for await (const bytes of this.#read(at, end)) {
@@ -186,7 +184,7 @@ export class Outgoing {
     if (at < stat.sizeBytes) throw changed(observed);
     const chunks = await differ.finish();
     await flush();
-    return { hash: hash.digest("hex"), chunks: from === 0 && start.whole ? chunks : null };
+    return { hash: hash.digest("hex"), chunks: start.whole ? chunks : null };
   }
 
   /** The last place the receiver has named up to which its bytes are those of this file. */
@@ -208,7 +206,7 @@ export class Outgoing {
 
   /** The file's bytes; gives others their turn now and then. The buffer is used again for the next part. */
   async *#read(from: number, to: number): AsyncGenerator<Uint8Array> {
-    const { file, clock } = this.#parts;
+    const { file } = this.#parts;
     const buffer = new Uint8Array(READ_BYTES);
     for (let at = from; at < to;) {
       const part = buffer.subarray(0, Math.min(READ_BYTES, to - at));
@@ -217,9 +215,7 @@ export class Outgoing {
       at += count;
       yield part.subarray(0, count);
       if (this.#resume !== null || this.#stopped) throw STOPPED;
-      if (clock.monotonic() - this.#since < SLICE_MS) continue;
-      await new Promise<void>((resolve) => clock.after(0, resolve));
-      this.#since = clock.monotonic();
+      if (this.#slices.over) await this.#slices.rest();
     }
   }
 

@@ -69,14 +69,12 @@ export async function readSmall(
 /**
  * SHA-256 of the first `stat.sizeBytes` bytes of an open file.
  *
- * @param each Takes every part as it is read; the buffer is used again afterwards.
  * @throws {MirrorError} `changed_while_reading` when the file is shorter.
  */
 export async function hashOpen(
   file: ReadHandle,
   stat: FileStat,
   observed: Observation,
-  each: (part: Uint8Array) => Promise<void> | void = () => {},
 ): Promise<string> {
   const hash = createHash("sha256");
   const buffer = new Uint8Array(READ_BYTES);
@@ -85,7 +83,6 @@ export async function hashOpen(
     const count = await file.readAt(part, offset);
     if (count === 0) throw changed(observed);
     hash.update(part.subarray(0, count));
-    await each(part.subarray(0, count));
     offset += count;
   }
   return hash.digest("hex");

@@ -39,11 +39,6 @@ export class AckedTable {
     this.#db.run("DELETE FROM acked WHERE peer = ? AND path = ?", peer, path);
   }
 
-  /** Whether the peer has a file of this size. */
-  hasSize(peer: number, sizeBytes: number): boolean {
-    return this.#db.get("SELECT 1 FROM acked WHERE peer = ? AND size = ? LIMIT 1", peer, sizeBytes) !== null;
-  }
-
   /** What lies below `folder`, the deepest last. */
   below(peer: number, folder: string): StatedPath[] {
     const [low, high] = rangeBelow(folder);

@@ -1,6 +1,6 @@
 import type { Database } from "./database.ts";
 
-/** The table `chunk_lists`: how versions of large files were cut, kept for the versions that both sides hold. */
+/** The table `chunk_lists`: how versions of large files were cut, kept by the sender for the versions that both sides hold. */
 export class ChunkListsTable {
   readonly #db: Database;
 
@@ -17,14 +17,8 @@ export class ChunkListsTable {
     this.#db.run("INSERT OR REPLACE INTO chunk_lists VALUES (?, ?, ?)", hash, chunks, nowMs);
   }
 
-  has(hash: string): boolean {
-    return this.#db.get("SELECT 1 FROM chunk_lists WHERE hash = ?", hash) !== null;
-  }
-
-  /** Forgets the lists of versions that nobody holds any more. */
+  /** Forgets the lists of versions that no peer is known to have any more: a list is the base for the next version. */
   sweep(): number {
-    return this.#db.run(
-      "DELETE FROM chunk_lists WHERE hash NOT IN (SELECT hash FROM acked) AND hash NOT IN (SELECT hash FROM synced)",
-    );
+    return this.#db.run("DELETE FROM chunk_lists WHERE hash NOT IN (SELECT hash FROM acked)");
   }
 }

@@ -147,9 +147,5 @@ export const MIGRATIONS: readonly string[] = [
     updated_ms INTEGER NOT NULL,
     PRIMARY KEY (peer, path)
   ) STRICT, WITHOUT ROWID;
-
-  -- Who has a content already.
-  CREATE INDEX synced_hash ON synced (hash);
-  CREATE INDEX acked_size ON acked (peer, size);
   `,
 ];

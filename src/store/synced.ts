@@ -46,13 +46,6 @@ export class SyncedTable {
     return { own, other };
   }
 
-  /** Files of a peer with a given content. */
-  withHash(peer: number, hash: string, limit: number): Synced[] {
-    return this.#db.all("SELECT * FROM synced WHERE hash = ? AND peer = ? LIMIT ?", hash, peer, limit).map(
-      toSynced,
-    );
-  }
-
   put(s: Synced): void {
     this.#db.run(
       "INSERT OR REPLACE INTO synced VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

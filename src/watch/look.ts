@@ -1,3 +1,4 @@
+import { Slices } from "../domain/slices.ts";
 import type { Observation } from "../domain/observation.ts";
 import { FileError, type FolderEntry } from "../domain/ports.ts";
 import { joinPath, nameOf, type RelativePath } from "../domain/relative_path.ts";
@@ -7,7 +8,7 @@ import { IgnoreFiles } from "./ignore_files.ts";
 import type { Page } from "./ledger.ts";
 import { locate, type Located, rowAt } from "./places.ts";
 import { isUnchanged, observedStat } from "./sighting.ts";
-import { removeGone, type ScanParts, Slices } from "./scan.ts";
+import { removeGone, type ScanParts } from "./scan.ts";
 
 /** Events below a folder that cannot be read may come in any number; it is looked at again no faster than this. */
 const OUT_OF_SIGHT_MS = 250;

@@ -4,6 +4,7 @@ import type { FileStat, Observation } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type WatchEvent } from "../domain/ports.ts";
 import { type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Problem } from "../domain/status.ts";
+import { Slices } from "../domain/slices.ts";
 import type { Store } from "../store/store.ts";
 import { Agenda } from "./agenda.ts";
 import { Comparison } from "./compare.ts";
@@ -13,7 +14,7 @@ import { type ChangesSink, Ledger } from "./ledger.ts";
 import { lookAt, type LookParts } from "./look.ts";
 import { enterRoot, locate } from "./places.ts";
 import { Recheck } from "./recheck.ts";
-import { removeGone, Scan, type ScanParts, Slices } from "./scan.ts";
+import { removeGone, Scan, type ScanParts } from "./scan.ts";
 import { FRESH_MS, isFresh, judge, type Moment, notice, type Sign, type Unsettled } from "./settle.ts";
 import { WatcherKeeper } from "./watcher_keeper.ts";
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { type FileStat, type Observation, PROVISIONAL_MS, sameStat } from "../domain/observation.ts";
 import { FileError, type FileTree } from "../domain/ports.ts";
 import type { Ledger } from "./ledger.ts";
-import { Slices } from "./scan.ts";
+import { Slices } from "../domain/slices.ts";
 import { observedStat } from "./sighting.ts";
 
 /** Past the time for which a change could hide behind the same stat. */

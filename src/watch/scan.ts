@@ -1,6 +1,7 @@
 import type { FileStat, Observation } from "../domain/observation.ts";
-import { type Clock, FileError, type FileTree, type FolderEntry } from "../domain/ports.ts";
+import { FileError, type FileTree, type FolderEntry } from "../domain/ports.ts";
 import { joinPath, nameOf } from "../domain/relative_path.ts";
+import type { Slices } from "../domain/slices.ts";
 import type { Skipped } from "../store/skipped.ts";
 import { Comparison, type Handling, type Place, travelling } from "./compare.ts";
 import { IgnoreFiles } from "./ignore_files.ts";
@@ -8,8 +9,6 @@ import type { IgnoreFile, IgnoreRules } from "./ignore_rules.ts";
 import type { Ledger, Page } from "./ledger.ts";
 import { enterBelow, enterRoot, type Entrance } from "./places.ts";
 
-/** How long a scan keeps the control thread before others get their turn. */
-const SLICE_MS = 8;
 /** Changes that are written in one transaction, about. */
 const COMMIT_ROWS = 1000;
 
@@ -29,34 +28,6 @@ export interface ScanParts {
   /** Shared by scans that follow each other, so that many small ones let others go on as well. */
   readonly slices: Slices;
   readonly stopped: AbortSignal;
-}
-
-/** The longest rest between two slices. */
-const MAX_REST_MS = 20;
-
-/** Gives others their turn at least every few milliseconds. */
-export class Slices {
-  readonly #clock: Clock;
-  readonly #yields: () => boolean;
-  #start: number;
-
-  /** @param yields Whether others get as much of the time as the slices do: a link that is being used needs many turns. */
-  constructor(clock: Clock, yields: () => boolean = () => false) {
-    this.#clock = clock;
-    this.#yields = yields;
-    this.#start = clock.monotonic();
-  }
-
-  get over(): boolean {
-    return this.#clock.monotonic() - this.#start > SLICE_MS;
-  }
-
-  async rest(): Promise<void> {
-    const tookMs = this.#clock.monotonic() - this.#start;
-    const restMs = this.#yields() ? Math.min(tookMs, MAX_REST_MS) : 0;
-    await new Promise<void>((resolve) => this.#clock.after(restMs, resolve));
-    this.#start = this.#clock.monotonic();
-  }
 }
 
 /**

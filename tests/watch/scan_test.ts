@@ -3,7 +3,8 @@ import { MAX_PATH_BYTES } from "../../src/domain/relative_path.ts";
 import { IgnoreFiles } from "../../src/watch/ignore_files.ts";
 import { Ledger } from "../../src/watch/ledger.ts";
 import { enterRoot } from "../../src/watch/places.ts";
-import { Scan, Slices } from "../../src/watch/scan.ts";
+import { Slices } from "../../src/domain/slices.ts";
+import { Scan } from "../../src/watch/scan.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { WatchedFolder } from "./watched_folder.ts";
 
