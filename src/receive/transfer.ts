@@ -289,7 +289,11 @@ export class Transfer {
       return false;
     }
     await staging.ensure();
-    if (marks.size === 0) return false;
+    if (marks.size === 0) {
+      // Shorter than was noted (a power cut): what comes must not follow what is left of it.
+      this.#staged.handle.cutTo(0);
+      return false;
+    }
     this.#marks = marks;
     this.#noted = partial.verifiedBytes;
     this.#turn = 1;

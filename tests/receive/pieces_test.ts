@@ -5,6 +5,7 @@ import { ScriptWriter } from "../../src/chunks/script.ts";
 import { eventually } from "../helpers/eventually.ts";
 import type { JsonObject } from "../helpers/json.ts";
 import { operation } from "../helpers/plain_client.ts";
+import type { RelativePath } from "../../src/domain/relative_path.ts";
 import { sha256 } from "../helpers/tree.ts";
 import { ReceiveBench } from "./bench.ts";
 import { copiesIn, type FarEnd } from "./support.ts";
@@ -189,4 +190,21 @@ Deno.test("pieces: what came before the process was killed is gone on with", asy
   assert.equal(sha256(await Deno.readFile(`${again.synced}/big`)), sha256(large));
   await again.rest();
   assert.deepEqual(again.store.partials.list(), []);
+});
+
+Deno.test("pieces: a beginning that is shorter than was noted spoils nothing", async () => {
+  await using bench = await ReceiveBench.open();
+  // What a power cut can leave: the row is durable, the bytes are not.
+  await Deno.mkdir(`${bench.synced}/.mirrorsync-staging`);
+  const staged = ".mirrorsync-staging/new-left";
+  await Deno.writeTextFile(`${bench.synced}/${staged}`, "not even a start");
+  bench.store.partials.put({
+    ...{ peer: bench.anna.number, path: "big" as RelativePath, staged, sizeBytes: OLD.length },
+    ...{ verifiedBytes: 2_000_000, updatedMs: Date.now() },
+  });
+  const anna = bench.link();
+  const create = { ...operation("create", "big", OLD), pieces: true };
+  await sendWhole(anna, create.id, OLD);
+  await anna.accepted(create);
+  assert.equal(sha256(await Deno.readFile(`${bench.synced}/big`)), sha256(OLD));
 });
