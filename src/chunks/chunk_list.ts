@@ -1,42 +1,75 @@
+import { crc32 } from "node:zlib";
 import { type Cutting, cuttingOf } from "./gear.ts";
 
-/** Bytes of a chunk's SHA-256 that are kept: enough to find it; what is built is checked against the SHA-256 of the whole file. */
-export const DIGEST_BYTES = 8;
-const HEAD_BYTES = 2;
-const ENTRY_BYTES = 4 + DIGEST_BYTES;
-const FORMAT = 1;
+/** The format, the binary logarithm of the average length, and two bytes that are zero. */
+const HEAD_BYTES = 4;
+/** Numbers of four bytes for each chunk. */
+const ENTRY_WORDS = 3;
+const FORMAT = 2;
 
 /**
- * The chunks of one version of a file, in their order, as they are kept in the database: a byte for the format (1), a byte for the
- * binary logarithm of the average length, then for each chunk its length (4 bytes, big endian) and the first 8 bytes of its SHA-256.
+ * What a chunk is found by: the CRC-32 of the whole chunk and that of its first half (rounded down). That finds bytes and proves
+ * nothing; what is built is checked against the SHA-256 of the file up to there (PROTOCOL.md, `piece`). The CRC costs a fifteenth of
+ * what SHA-256 would (docs/BENCHMARKS.md), and two chunks of one length that are taken for each other cost one piece that is sent
+ * twice.
+ */
+export interface ChunkMark {
+  readonly crc: number;
+  readonly halfCrc: number;
+}
+
+/** The mark of the chunk `bytes[start, end)`. */
+export function markOf(bytes: Uint8Array, start: number, end: number): ChunkMark {
+  const middle = start + ((end - start) >> 1);
+  const halfCrc = crc32(bytes.subarray(start, middle));
+  return { halfCrc, crc: crc32(bytes.subarray(middle, end), halfCrc) };
+}
+
+/**
+ * The chunks of one version of a file, in their order, as they are kept in the database: a head of four bytes (the format, 2; the
+ * binary logarithm of the average length; two zeros), then for each chunk three numbers of four bytes, little endian: its length,
+ * and its {@linkcode ChunkMark}.
  */
 export class ChunkList {
   readonly bytes: Uint8Array;
-  readonly #view: DataView;
   readonly cutting: Cutting;
   readonly count: number;
+  readonly #words: Uint32Array;
   /** Where each chunk begins, and the end of the last one. */
   readonly #offsets: Float64Array;
-  /** By the first bytes of the digest: index + 1 of a chunk; 0 for none. Made at the first search. */
+  /** By the CRC: index + 1 of a chunk; 0 for none. Made at the first search. */
   #slots: Int32Array | null = null;
 
   /** @returns `null` when the bytes are of another format, or damaged. */
   static parse(bytes: Uint8Array): ChunkList | null {
     const bits = bytes[1] ?? 0;
-    const valid = bytes[0] === FORMAT && bits >= 8 && bits <= 24 &&
-      (bytes.length - HEAD_BYTES) % ENTRY_BYTES === 0;
-    return valid ? new ChunkList(bytes) : null;
+    const valid = bytes[0] === FORMAT && bits >= 8 && bits <= 24 && bytes.length >= HEAD_BYTES &&
+      (bytes.length - HEAD_BYTES) % (ENTRY_WORDS * 4) === 0;
+    if (!valid) return null;
+    const list = new ChunkList(bytes);
+    return list.#isSound() ? list : null;
   }
 
   private constructor(bytes: Uint8Array) {
     this.bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    // A copy, so that it is aligned. All systems that the runtime knows are little endian.
+    this.#words = new Uint32Array(bytes.slice(HEAD_BYTES).buffer);
     this.cutting = cuttingOf(bytes[1]!);
-    this.count = (bytes.length - HEAD_BYTES) / ENTRY_BYTES;
+    this.count = this.#words.length / ENTRY_WORDS;
     this.#offsets = new Float64Array(this.count + 1);
     for (let i = 0; i < this.count; i++) {
-      this.#offsets[i + 1] = this.#offsets[i]! + this.#view.getUint32(HEAD_BYTES + i * ENTRY_BYTES);
+      this.#offsets[i + 1] = this.#offsets[i]! + this.#words[i * ENTRY_WORDS]!;
     }
+  }
+
+  /** A list can come from a peer: no chunk may be longer than the cutting allows, or empty. */
+  #isSound(): boolean {
+    const { maxBytes } = this.cutting;
+    for (let i = 0; i < this.#words.length; i += ENTRY_WORDS) {
+      const length = this.#words[i]!;
+      if (length === 0 || length > maxBytes) return false;
+    }
+    return true;
   }
 
   /** Bytes of the whole file. */
@@ -49,39 +82,38 @@ export class ChunkList {
   }
 
   length(index: number): number {
-    return this.#offsets[index + 1]! - this.#offsets[index]!;
+    return this.#words[index * ENTRY_WORDS]!;
   }
 
-  /** Whether a chunk has this digest, of which only the first {@linkcode DIGEST_BYTES} count. */
-  has(index: number, digest: Uint8Array): boolean {
-    const at = HEAD_BYTES + index * ENTRY_BYTES + 4;
-    for (let i = 0; i < DIGEST_BYTES; i++) if (this.bytes[at + i] !== digest[i]) return false;
-    return true;
+  /** Whether a chunk has this mark. */
+  has(index: number, mark: ChunkMark): boolean {
+    const at = index * ENTRY_WORDS;
+    return this.#words[at + 1] === mark.crc && this.#words[at + 2] === mark.halfCrc;
   }
 
-  /** A chunk of this digest and length; -1 when there is none. */
-  find(digest: Uint8Array, length: number): number {
+  /** A chunk of this mark and length; -1 when there is none. */
+  find(mark: ChunkMark, length: number): number {
     const slots = this.#slots ??= this.#index();
-    for (let slot = slotOf(digest, slots.length);; slot = (slot + 1) % slots.length) {
+    for (let slot = mark.crc & (slots.length - 1);; slot = (slot + 1) & (slots.length - 1)) {
       const index = slots[slot]! - 1;
       if (index < 0) return -1;
-      if (this.#same(index, digest, length)) return index;
+      if (this.length(index) === length && this.has(index, mark)) return index;
     }
-  }
-
-  #same(index: number, digest: Uint8Array, length: number): boolean {
-    return this.length(index) === length && this.has(index, digest);
   }
 
   #index(): Int32Array {
     const slots = new Int32Array(Math.max(16, 2 ** Math.ceil(Math.log2(this.count * 2 + 1))));
+    const words = this.#words;
     for (let i = 0; i < this.count; i++) {
-      const at = HEAD_BYTES + i * ENTRY_BYTES + 4;
-      const digest = this.bytes.subarray(at, at + DIGEST_BYTES);
-      let slot = slotOf(digest, slots.length);
+      const at = i * ENTRY_WORDS;
+      let slot = words[at + 1]! & (slots.length - 1);
       // A chunk that comes many times is found at its first place.
-      while (slots[slot] !== 0 && !this.#same(slots[slot]! - 1, digest, this.length(i))) {
-        slot = (slot + 1) % slots.length;
+      for (; slots[slot] !== 0; slot = (slot + 1) & (slots.length - 1)) {
+        const other = (slots[slot]! - 1) * ENTRY_WORDS;
+        if (
+          words[other] === words[at] && words[other + 1] === words[at + 1] &&
+          words[other + 2] === words[at + 2]
+        ) break;
       }
       if (slots[slot] === 0) slots[slot] = i + 1;
     }
@@ -89,32 +121,31 @@ export class ChunkList {
   }
 }
 
-function slotOf(digest: Uint8Array, slots: number): number {
-  return (digest[0]! | digest[1]! << 8 | digest[2]! << 16 | digest[3]! << 24) >>> 0 & (slots - 1);
-}
-
 /** Collects a {@linkcode ChunkList} while a file is read. */
 export class ChunkListBuilder {
-  #bytes = new Uint8Array(HEAD_BYTES + 1024 * ENTRY_BYTES);
-  #length = HEAD_BYTES;
+  readonly #averageBits: number;
+  #words = new Uint32Array(1024 * ENTRY_WORDS);
+  #length = 0;
 
   constructor(cutting: Cutting) {
-    this.#bytes[0] = FORMAT;
-    this.#bytes[1] = cutting.averageBits;
+    this.#averageBits = cutting.averageBits;
   }
 
-  add(length: number, digest: Uint8Array): void {
-    if (this.#length + ENTRY_BYTES > this.#bytes.length) {
-      const larger = new Uint8Array(this.#bytes.length * 2);
-      larger.set(this.#bytes);
-      this.#bytes = larger;
+  add(length: number, mark: ChunkMark): void {
+    if (this.#length === this.#words.length) {
+      const larger = new Uint32Array(this.#words.length * 2);
+      larger.set(this.#words);
+      this.#words = larger;
     }
-    new DataView(this.#bytes.buffer).setUint32(this.#length, length);
-    this.#bytes.set(digest.subarray(0, DIGEST_BYTES), this.#length + 4);
-    this.#length += ENTRY_BYTES;
+    this.#words[this.#length++] = length;
+    this.#words[this.#length++] = mark.crc;
+    this.#words[this.#length++] = mark.halfCrc;
   }
 
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length);
+    const bytes = new Uint8Array(HEAD_BYTES + this.#length * 4);
+    bytes.set([FORMAT, this.#averageBits]);
+    bytes.set(new Uint8Array(this.#words.buffer, 0, this.#length * 4), HEAD_BYTES);
+    return bytes;
   }
 }

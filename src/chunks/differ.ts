@@ -1,43 +1,49 @@
-import { hash } from "node:crypto";
-import { type ChunkList, ChunkListBuilder } from "./chunk_list.ts";
+import { type ChunkList, ChunkListBuilder, type ChunkMark, markOf } from "./chunk_list.ts";
 import { cutAt, type Cutting } from "./gear.ts";
 
-/** Takes what a {@linkcode Differ} finds, in the order of the content. The buffers are used again afterwards. */
-export interface DiffSink {
-  /** The same bytes are in the base, from `from` on. */
-  copy(from: number, bytes: Uint8Array): Promise<void> | void;
-  /** Bytes that are not. */
-  literal(bytes: Uint8Array): Promise<void> | void;
+/** A stretch of the content that a {@linkcode Differ} was given. */
+export interface Run {
+  /** Number of the base that has the same bytes; -1 when none has. */
+  readonly base: number;
+  /** Where in that base they begin. */
+  readonly from: number;
+  /** The bytes. Good until the next step of the iteration: the buffer is used again. */
+  readonly bytes: Uint8Array;
 }
 
 /** Bytes that are taken in one go; more wait in the window. */
 const ROOM_BYTES = 256 * 1024;
 
+/** A chunk of one of the bases. */
+interface Place {
+  readonly base: number;
+  readonly index: number;
+}
+
 /**
- * Cuts content into chunks as it comes, and tells which of them a base has. Where one chunk of the base was found, the next one is
- * expected right after it: as long as that holds nothing is searched for cuts, only hashed.
+ * Cuts content into chunks as it comes, and tells which of them the bases have. Where one chunk of a base was found, the next one
+ * is expected right after it: as long as that holds nothing is searched for cuts.
  */
 export class Differ {
   readonly #cutting: Cutting;
-  readonly #base: ChunkList | null;
-  readonly #sink: DiffSink;
+  readonly #bases: ChunkList[];
   readonly #list: ChunkListBuilder;
   readonly #window: Uint8Array;
   #start = 0;
   #end = 0;
-  /** The chunk of the base that is expected next; -1 when none is. */
-  #expected = 0;
+  /** The chunk that is expected next; `null` when none is. */
+  #expected: Place | null;
 
-  constructor(cutting: Cutting, base: ChunkList | null, sink: DiffSink) {
+  constructor(cutting: Cutting, bases: readonly ChunkList[]) {
     this.#cutting = cutting;
-    this.#base = base;
-    this.#sink = sink;
+    this.#bases = [...bases];
+    this.#expected = bases.length > 0 ? { base: 0, index: 0 } : null;
     this.#list = new ChunkListBuilder(cutting);
     this.#window = new Uint8Array(2 * cutting.maxBytes + ROOM_BYTES);
   }
 
-  /** Takes the next bytes of the content. */
-  async push(bytes: Uint8Array): Promise<void> {
+  /** Takes the next bytes of the content and gives the runs that have become certain. */
+  *push(bytes: Uint8Array): IterableIterator<Run> {
     for (let taken = 0; taken < bytes.length;) {
       if (this.#start > this.#cutting.maxBytes) {
         this.#window.copyWithin(0, this.#start, this.#end);
@@ -48,43 +54,70 @@ export class Differ {
       this.#window.set(part, this.#end);
       this.#end += part.length;
       taken += part.length;
-      while (this.#end - this.#start >= this.#cutting.maxBytes) await this.#chunk();
+      yield* this.#runs(this.#cutting.maxBytes);
     }
   }
 
-  /** The content has ended. Gives the list of its chunks. */
-  async finish(): Promise<Uint8Array> {
-    while (this.#end > this.#start) await this.#chunk();
+  /** The content has ended: gives what is left of it. */
+  *finish(): IterableIterator<Run> {
+    yield* this.#runs(1);
+  }
+
+  /** The list of the chunks of all that was given. */
+  chunks(): Uint8Array {
     return this.#list.finish();
   }
 
-  async #chunk(): Promise<void> {
-    const base = this.#base;
-    const expected = this.#expected;
-    // The last chunk of the base ends where its file ended, not where a cut would be.
-    if (base !== null && expected >= 0 && expected < base.count - 1) {
-      const length = base.length(expected);
-      const chunk = this.#window.subarray(this.#start, this.#start + length);
-      if (length <= this.#end - this.#start) {
-        const digest = hash("sha256", chunk, "buffer");
-        if (base.has(expected, digest)) return await this.#found(expected, chunk, digest);
-      }
+  /** Cuts while there are `needed` bytes in the window; chunks that follow each other are given together. */
+  *#runs(needed: number): IterableIterator<Run> {
+    let runStart = this.#start;
+    let base = -1, from = 0;
+    while (this.#end - this.#start >= needed) {
+      const at = this.#start;
+      const place = this.#chunk();
+      const placeBase = place?.base ?? -1;
+      const placeFrom = place === null ? 0 : this.#bases[place.base]!.offset(place.index);
+      const follows = placeBase === base && (base < 0 || placeFrom === from + (at - runStart));
+      if (follows) continue;
+      if (at > runStart) yield { base, from, bytes: this.#window.subarray(runStart, at) };
+      runStart = at;
+      base = placeBase;
+      from = placeFrom;
     }
-    const cut = cutAt(this.#window, this.#start, this.#end, this.#cutting);
-    const chunk = this.#window.subarray(this.#start, cut);
-    const digest = hash("sha256", chunk, "buffer");
-    const index = base?.find(digest, chunk.length) ?? -1;
-    if (index >= 0) return await this.#found(index, chunk, digest);
-    this.#list.add(chunk.length, digest);
-    this.#start = cut;
-    this.#expected = -1;
-    await this.#sink.literal(chunk);
+    if (this.#start > runStart) yield { base, from, bytes: this.#window.subarray(runStart, this.#start) };
   }
 
-  async #found(index: number, chunk: Uint8Array, digest: Uint8Array): Promise<void> {
-    this.#list.add(chunk.length, digest);
-    this.#start += chunk.length;
-    this.#expected = index + 1;
-    await this.#sink.copy(this.#base!.offset(index), chunk);
+  /** Takes one chunk off the window; tells which base has it. */
+  #chunk(): Place | null {
+    const expected = this.#expected;
+    if (expected !== null) {
+      const list = this.#bases[expected.base]!;
+      // The last chunk of a base ends where its file ended, not where a cut would be.
+      if (expected.index < list.count - 1) {
+        const end = this.#start + list.length(expected.index);
+        if (end <= this.#end) {
+          const mark = markOf(this.#window, this.#start, end);
+          if (list.has(expected.index, mark)) return this.#take(end, mark, expected);
+        }
+      }
+    }
+    const end = cutAt(this.#window, this.#start, this.#end, this.#cutting);
+    const mark = markOf(this.#window, this.#start, end);
+    return this.#take(end, mark, this.#find(mark, end - this.#start));
+  }
+
+  #find(mark: ChunkMark, length: number): Place | null {
+    for (const [base, list] of this.#bases.entries()) {
+      const index = list.find(mark, length);
+      if (index >= 0) return { base, index };
+    }
+    return null;
+  }
+
+  #take(end: number, mark: ChunkMark, place: Place | null): Place | null {
+    this.#list.add(end - this.#start, mark);
+    this.#start = end;
+    this.#expected = place === null ? null : { base: place.base, index: place.index + 1 };
+    return place;
   }
 }

@@ -7,9 +7,12 @@ export interface Cutting {
   readonly maxBytes: number;
 }
 
-/** The smallest and the largest average, as powers of two: 2 KiB and 1 MiB. */
+/** The averages, as powers of two: 1 KiB for files that are not large, at least 2 KiB for larger ones, at most 1 MiB. */
+const SMALL_AVERAGE_BITS = 10;
 const MIN_AVERAGE_BITS = 11;
 const MAX_AVERAGE_BITS = 20;
+/** Up to this size a file is cut most finely: there a change inside a chunk is most of what has to travel. */
+const FINE_BYTES = 16 * 1024 * 1024;
 /** A file has about so many chunks, as a power of two, between the smallest and the largest average. */
 const CHUNKS_BITS = 17;
 
@@ -27,13 +30,14 @@ const GEAR = Int32Array.from(
  * larger files, so that the list of the largest file fits into two megabytes.
  */
 export function cuttingFor(sizeBytes: number): Cutting {
-  const bits = Math.ceil(Math.log2(Math.max(1, sizeBytes))) - CHUNKS_BITS;
+  if (sizeBytes <= FINE_BYTES) return cuttingOf(SMALL_AVERAGE_BITS);
+  const bits = Math.ceil(Math.log2(sizeBytes)) - CHUNKS_BITS;
   return cuttingOf(Math.min(MAX_AVERAGE_BITS, Math.max(MIN_AVERAGE_BITS, bits)));
 }
 
 /** The cutting with a given average. */
 export function cuttingOf(averageBits: number): Cutting {
-  return { averageBits, minBytes: 1 << (averageBits - 2), maxBytes: 1 << (averageBits + 2) };
+  return { averageBits, minBytes: 1 << (averageBits - 1), maxBytes: 1 << (averageBits + 2) };
 }
 
 /**
@@ -49,14 +53,26 @@ export function cutAt(bytes: Uint8Array, start: number, end: number, cutting: Cu
   const stop = Math.min(end, start + maxBytes);
   const middle = Math.min(stop, start + (1 << averageBits));
   const strict = -1 << (31 - averageBits), loose = -1 << (33 - averageBits);
+  const gear = GEAR;
   let hash = 0;
   let at = start + minBytes;
+  // Four bytes a turn: a third faster than one by one (1.6 against 1.2 GB/s on the machine of docs/BENCHMARKS.md).
+  for (; at + 4 <= middle; at += 4) {
+    hash = (hash << 1) + gear[bytes[at]!]! | 0;
+    if ((hash & strict) === 0) return at + 1;
+    hash = (hash << 1) + gear[bytes[at + 1]!]! | 0;
+    if ((hash & strict) === 0) return at + 2;
+    hash = (hash << 1) + gear[bytes[at + 2]!]! | 0;
+    if ((hash & strict) === 0) return at + 3;
+    hash = (hash << 1) + gear[bytes[at + 3]!]! | 0;
+    if ((hash & strict) === 0) return at + 4;
+  }
   while (at < middle) {
-    hash = (hash << 1) + GEAR[bytes[at++]!]! | 0;
+    hash = (hash << 1) + gear[bytes[at++]!]! | 0;
     if ((hash & strict) === 0) return at;
   }
   while (at < stop) {
-    hash = (hash << 1) + GEAR[bytes[at++]!]! | 0;
+    hash = (hash << 1) + gear[bytes[at++]!]! | 0;
     if ((hash & loose) === 0) return at;
   }
   return stop;

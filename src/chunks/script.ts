@@ -23,10 +23,6 @@ export class ScriptWriter {
     this.room = room;
   }
 
-  get hasCopies(): boolean {
-    return this.#steps.some((step) => step.from >= 0);
-  }
-
   /** Steps so far: a script that has many of them becomes long even without literals. */
   get steps(): number {
     return this.#steps.length;

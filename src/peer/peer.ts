@@ -274,7 +274,7 @@ class PeerRun implements RunningPeer {
       return;
     }
     if (header["action"] === "resume" && link.has("pieces")) {
-      return this.#partners.get(link.peer.number)?.sender.resume(header);
+      return await this.#partners.get(link.peer.number)?.sender.resume(header, content);
     }
     await this.#receiver!.onFrame(link, header, content);
   }

@@ -1,6 +1,6 @@
 import type { Clock, FileTree } from "../domain/ports.ts";
 import { FileError } from "../domain/ports.ts";
-import { ancestorsOf } from "../domain/relative_path.ts";
+import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Synced } from "../store/synced.ts";
@@ -11,7 +11,7 @@ import { freeConflictPath } from "./staging.ts";
 /** What an inspection of `synced/` found. */
 export interface Inspection {
   /** Files that somebody had edited; each is a conflict copy now. */
-  readonly edited: readonly { readonly path: string; readonly copy: string }[];
+  readonly edited: readonly { readonly path: RelativePath; readonly copy: string }[];
   /** Paths that somebody had deleted. */
   readonly vanished: readonly string[];
 }
@@ -27,7 +27,7 @@ export async function inspectSynced(
   parts: { tree: FileTree; store: Store; clock: Clock; peer: number; pause: () => Promise<void> },
 ): Promise<Inspection> {
   const { tree, store, clock, peer } = parts;
-  const edited: { path: string; copy: string }[] = [];
+  const edited: { path: RelativePath; copy: string }[] = [];
   const vanished: string[] = [];
   const folders = new Map<string, boolean>();
   for (let after = "";;) {

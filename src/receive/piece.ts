@@ -14,12 +14,12 @@ export interface Piece {
   readonly turn: number;
   /** SHA-256 of the new file from its start to the end of this stretch; `null` when the sender leaves it to the end. */
   readonly digest: string | null;
-  /** Whether the content is a script; else it is the bytes themselves. */
-  readonly script: boolean;
   /** Bytes of the content when unpacked; `null` when it is not packed. */
   readonly rawBytes: number | null;
-  /** SHA-256 of the version that a script's copies are taken from. */
+  /** The content is a script, and this the SHA-256 of what it copies from; `null` when the content is the bytes themselves. */
   readonly base: string | null;
+  /** The sender knows of nothing here that the file could be built on. */
+  readonly bare: boolean;
 }
 
 const HASH = /^[0-9a-f]{64}$/;
@@ -35,7 +35,8 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
   if (digest !== null && (typeof digest !== "string" || !HASH.test(digest))) {
     throw new MirrorError("bad_header", 'the field "digest" is not a SHA-256 in hex');
   }
-  if (base !== null && (typeof base !== "string" || !HASH.test(base))) {
+  const script = coding.startsWith("script");
+  if ((script || base !== null) && (typeof base !== "string" || !HASH.test(base))) {
     throw new MirrorError("bad_header", 'the field "base" is not a SHA-256 in hex');
   }
   return {
@@ -43,9 +44,9 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
     length: coding === "plain" && header["length"] === undefined ? contentBytes : count(header, "length"),
     turn: header["turn"] === undefined ? 0 : count(header, "turn"),
     digest,
-    script: coding.startsWith("script"),
     rawBytes: packed ? count(header, "raw") : null,
-    base,
+    base: script ? base as string : null,
+    bare: header["bare"] === true,
   };
 }
 

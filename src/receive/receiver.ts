@@ -11,7 +11,7 @@ import {
 import { codeOf, type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Folding } from "../domain/plan.ts";
 import type { Clock, FileTree, Random } from "../domain/ports.ts";
-import { checkNameOn } from "../domain/relative_path.ts";
+import { checkNameOn, type RelativePath } from "../domain/relative_path.ts";
 import type { TransferStatus } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import type { Link } from "../link/link.ts";
@@ -66,6 +66,8 @@ export class Receiver {
   readonly #staging: Staging;
   readonly #committer: Committer;
   readonly #intakes = new Map<Link, Intake>();
+  /** Copies of files that were found edited by hand, by the path of the file: its next version can be built on them. */
+  readonly #copies = new Map<RelativePath, string>();
   readonly folding: Folding;
   #free: { bytes: number | null; atMs: number } | null = null;
 
@@ -93,6 +95,7 @@ export class Receiver {
       inspectSynced({ tree, store, clock, peer: peer.number, pause })
     );
     for (const { path, copy } of found.edited) {
+      this.#copies.set(path, copy);
       onEvent({
         kind: "conflict",
         level: "warning",
@@ -283,8 +286,14 @@ export class Receiver {
         store: this.#parts.store,
         staging: this.#staging,
         clock: this.#parts.clock,
-        resume: ({ turn, marks, plainUntil }) =>
-          link.reply({ action: "resume", id, turn, marks, plain: plainUntil }),
+        copyOf: (path) => this.#copies.get(path) ?? null,
+        resume: ({ turn, marks, plainUntil, lacks, has }) => {
+          const more = {
+            ...(lacks === undefined ? {} : { lacks }),
+            ...(has === undefined ? {} : { has: has.hash }),
+          };
+          link.reply({ action: "resume", id, turn, marks, plain: plainUntil, ...more }, has?.chunks);
+        },
         onFailure: ({ code, message }) => this.#refuseTransfer(link, header, id, code, message),
       });
       intake.transfers.set(id, transfer);

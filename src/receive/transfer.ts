@@ -9,8 +9,8 @@ import type { TransferStatus } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
+import { Bases } from "./bases.ts";
 import { checkHash } from "./check_hash.ts";
-import { sameMark } from "./apply.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
 import { parsePiece, type Piece, unpackPiece } from "./piece.ts";
 import type { Staged, Staging } from "./staging.ts";
@@ -34,6 +34,10 @@ export interface Resume {
   readonly marks: readonly (readonly [offset: number, digest: string])[];
   /** Up to this offset the sender must not build on a base. */
   readonly plainUntil: number;
+  /** A base that is not here. */
+  readonly lacks?: string;
+  /** What is here that the file may be like: its SHA-256 and its chunk list. */
+  readonly has?: { readonly hash: string; readonly chunks: Uint8Array };
 }
 
 export interface TransferParts {
@@ -43,6 +47,8 @@ export interface TransferParts {
   readonly store: Store;
   readonly staging: Staging;
   readonly clock: Clock;
+  /** The copy that was made of the file when it was found edited by hand, if there is one. */
+  readonly copyOf: (path: RelativePath) => string | null;
   /** Sends a {@linkcode Resume} to the sender. */
   readonly resume: (resume: Resume) => void;
   /** Told once when something goes wrong while pieces come. */
@@ -69,7 +75,7 @@ export class Transfer {
   /** After a resume was sent: the places at which the next piece may begin, with the hash of what is before. */
   #marks: Map<number, Hash> | null = null;
   #repairs = { offset: -1, count: 0 };
-  #base: { readonly hash: string; readonly file: ReadHandle } | null = null;
+  #bases: Bases | null = null;
   /** The pieces, one after the other. Never rejects: the first failure is kept. */
   #working: Promise<void> = Promise.resolve();
   #failure: (Outcome & { status: "error" }) | null = null;
@@ -135,6 +141,7 @@ export class Transfer {
     if (!this.#begun) {
       this.#begun = true;
       if (await this.#offerPartial()) return;
+      if (piece.bare && await this.#offerRemnant(this.#hash.copy())) return;
     }
     if (piece.turn !== this.#turn) return;
     if (this.#marks !== null) this.#goOnAt(piece.offset);
@@ -143,18 +150,17 @@ export class Transfer {
     const before = this.#hash.copy();
     const bytes = unpackPiece(piece, content);
     let copied = false;
-    if (!piece.script) {
+    if (piece.base === null) {
       if (bytes.length !== piece.length) throw new MirrorError("bad_content", "a piece has another length");
       await this.#write(bytes);
-    } else if (!await this.#openBase(piece)) {
-      return this.#askAgain(before, this.sizeBytes);
     } else {
-      const baseBytes = this.#base?.file.opened.sizeBytes ?? 0;
-      for (const step of readScript(bytes, { ...piece, baseBytes })) {
+      const base = await this.#basesHere.open(piece.base);
+      if (base === null) return await this.#lack(piece.base, before);
+      for (const step of readScript(bytes, { ...piece, baseBytes: base.opened.sizeBytes })) {
         if (step.kind === "literal") await this.#write(step.bytes);
         else {
           copied = true;
-          if (!await this.#copy(step.from, step.length)) return this.#askAgain(before, this.sizeBytes);
+          if (!await this.#copy(base, step.from, step.length)) return await this.#lack(piece.base, before);
         }
       }
     }
@@ -176,13 +182,13 @@ export class Transfer {
   }
 
   /** @returns Whether the base had all of it. */
-  async #copy(from: number, length: number): Promise<boolean> {
+  async #copy(base: ReadHandle, from: number, length: number): Promise<boolean> {
     const buffer = new Uint8Array(Math.min(COPY_BYTES, length));
     const slices = new Slices(this.#parts.clock);
     for (let done = 0; done < length;) {
       if (this.#failure !== null) return true;
       const part = buffer.subarray(0, Math.min(buffer.length, length - done));
-      if (await this.#base!.file.readAt(part, from + done) < part.length) return false;
+      if (await base.readAt(part, from + done) < part.length) return false;
       await this.#write(part);
       done += part.length;
       if (slices.over) await slices.rest();
@@ -190,29 +196,25 @@ export class Transfer {
     return true;
   }
 
-  /**
-   * Opens the version that a script builds on.
-   *
-   * @returns Whether it is here, as the peer left it.
-   */
-  async #openBase({ base }: Piece): Promise<boolean> {
-    if (base === null || this.#base?.hash === base) return true;
-    const { tree, store, peer } = this.#parts;
-    const row = store.synced.get(peer.number, this.#path);
-    if (row === null || row.state.hash !== base) return false;
-    try {
-      const file = await tree.openRead(this.#path);
-      if (!sameMark(file.opened, row)) {
-        file.close();
-        return false;
-      }
-      this.#base?.file.close();
-      this.#base = { hash: base, file };
-      return true;
-    } catch (error) {
-      if (error instanceof FileError) return false;
-      throw error;
-    }
+  get #basesHere(): Bases {
+    return this.#bases ??= new Bases(this.#parts, this.#parts.peer.number, this.#path);
+  }
+
+  /** A base is not here: the sender goes on without it, and is told what is here instead. */
+  async #lack(base: string, before: Hash): Promise<void> {
+    const has = await this.#describeRemnant();
+    this.#askAgain(before, 0, { lacks: base, ...(has === null ? {} : { has }) });
+  }
+
+  /** Tells a sender that knows nothing of what is here what is at the file's place. */
+  async #offerRemnant(before: Hash): Promise<boolean> {
+    const has = await this.#describeRemnant();
+    if (has !== null) this.#askAgain(before, 0, { has });
+    return has !== null;
+  }
+
+  #describeRemnant(): Promise<{ hash: string; chunks: Uint8Array } | null> {
+    return this.#basesHere.describeRemnant(this.#parts.copyOf(this.#path), () => this.#failure !== null);
   }
 
   /** A piece is not what it should be: it is asked for again, without the base if that could be the reason. */
@@ -233,15 +235,15 @@ export class Transfer {
     this.#askAgain(before, copied ? end : 0);
   }
 
-  #askAgain(before: Hash, plainUntil: number): void {
+  #askAgain(before: Hash, plainUntil: number, more: Pick<Resume, "lacks" | "has"> = {}): void {
     this.#turn++;
     this.#marks = new Map([[this.#done, before]]);
-    this.#sendResume(plainUntil);
+    this.#sendResume(plainUntil, more);
   }
 
-  #sendResume(plainUntil: number): void {
+  #sendResume(plainUntil: number, more: Pick<Resume, "lacks" | "has"> = {}): void {
     const marks = [...this.#marks!].map(([offset, hash]) => [offset, hash.copy().digest("hex")] as const);
-    this.#parts.resume({ turn: this.#turn, marks: marks.reverse(), plainUntil });
+    this.#parts.resume({ turn: this.#turn, marks: marks.reverse(), plainUntil, ...more });
   }
 
   /** The sender goes on at one of the places that it was told, or from the start. */
@@ -305,14 +307,17 @@ export class Transfer {
   #note(staged: Staged, verifiedBytes: number): void {
     const { store, peer, clock } = this.#parts;
     this.#noted = verifiedBytes;
-    store.partials.put({
-      peer: peer.number,
-      path: this.#path,
-      staged: staged.path,
-      sizeBytes: this.sizeBytes,
-      verifiedBytes,
-      updatedMs: clock.now(),
-    });
+    // Only a hint: what it says is read and checked again before anything is built on it.
+    store.transactionSoon(() =>
+      store.partials.put({
+        peer: peer.number,
+        path: this.#path,
+        staged: staged.path,
+        sizeBytes: this.sizeBytes,
+        verifiedBytes,
+        updatedMs: clock.now(),
+      })
+    );
   }
 
   /**
@@ -334,7 +339,7 @@ export class Transfer {
       );
     }
     checkHash(operation, this.#hash.digest("hex"));
-    this.#closeBase();
+    this.#closeBases();
     return this.#staged;
   }
 
@@ -366,7 +371,7 @@ export class Transfer {
     this.#ending = true;
     this.fail(new MirrorError("link_closed", why));
     await this.#working;
-    this.#closeBase();
+    this.#closeBases();
     const staged = this.#staged;
     this.#staged = null;
     staged?.handle.close();
@@ -377,9 +382,9 @@ export class Transfer {
     if (await this.#parts.tree.lstat(path) !== null) await this.#parts.tree.unlink(path);
   }
 
-  #closeBase(): void {
-    this.#base?.file.close();
-    this.#base = null;
+  #closeBases(): void {
+    this.#bases?.close();
+    this.#bases = null;
   }
 
   status(): TransferStatus {

@@ -11,6 +11,8 @@ const FAST_BYTES_PER_SECOND = 150e6;
 const SLOW_BYTES_PER_SECOND = 20e6;
 /** How far back the rate of the wire is measured. */
 const MEASURE_MS = 500;
+/** After pieces that did not shrink, up to so many go unlooked at: finding that out must cost next to nothing. */
+const MAX_UNLOOKED = 16;
 
 /** Decides for each piece of a large file whether to pack it, by what the wire takes and by what packing gains. */
 export class Compression {
@@ -18,6 +20,9 @@ export class Compression {
   #since: number;
   #bytes = 0;
   #bytesPerSecond: number | null = null;
+  /** Pieces that still go unlooked at, and how many it were the last time. */
+  #unlooked = 0;
+  #patience = 0;
 
   /** @param now Monotonic milliseconds. */
   constructor(now: () => number) {
@@ -39,10 +44,17 @@ export class Compression {
   pack(bytes: Uint8Array): Uint8Array | null {
     const level = this.#level(bytes.length);
     if (level === 0 || bytes.length < 64) return null;
-    if (bytes.length > SAMPLE_BYTES) {
+    if (bytes.length > SMALL_BYTES) {
+      if (this.#unlooked > 0) {
+        this.#unlooked--;
+        return null;
+      }
       const middle = Math.floor((bytes.length - SAMPLE_BYTES) / 2);
       const sample = bytes.subarray(middle, middle + SAMPLE_BYTES);
-      if (gzipSync(sample, { level: 1 }).length > SAMPLE_BYTES * WORTH) return null;
+      const shrinks = gzipSync(sample, { level: 1 }).length <= SAMPLE_BYTES * WORTH;
+      this.#patience = shrinks ? 0 : Math.min(MAX_UNLOOKED, this.#patience * 2 + 1);
+      this.#unlooked = this.#patience;
+      if (!shrinks) return null;
     }
     const packed = gzipSync(bytes, { level });
     return packed.length < bytes.length * WORTH ? packed : null;

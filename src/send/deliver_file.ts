@@ -52,8 +52,8 @@ export interface DeliveryParts {
   /** Whether the peer may be asked if it has the content already. */
   readonly mayOffer: boolean;
   readonly clock: Clock;
-  /** The version that the peer is known to have, if it is remembered how that was cut. */
-  readonly base: Base | null;
+  /** Content that the peer is known to have and the file may be like, the likest first. */
+  readonly bases: readonly Base[];
   /** Where what the receiver asks of a transfer finds it, by the id of the operation. */
   readonly outgoing: Map<string, Outgoing>;
   readonly onProgress: (progress: Progress) => void;
@@ -137,7 +137,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
     observed,
     file,
     stat,
-    base: parts.base,
+    bases: parts.bases,
     clock: parts.clock,
     onProgress: (doneBytes) => parts.onProgress({ doneBytes, sizeBytes, startedMs }),
   });

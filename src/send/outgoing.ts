@@ -1,6 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { ChunkList } from "../chunks/chunk_list.ts";
-import { Differ } from "../chunks/differ.ts";
+import { Differ, type Run } from "../chunks/differ.ts";
 import { type Cutting, cuttingFor } from "../chunks/gear.ts";
 import { ScriptWriter } from "../chunks/script.ts";
 import type { RawHeader } from "../domain/header.ts";
@@ -11,15 +11,8 @@ import { Slices } from "../domain/slices.ts";
 import type { Link } from "../link/link.ts";
 import { frameBytes } from "../wire/frame.ts";
 import { Compression } from "./compression.ts";
+import { PIECE_BYTES, Pieces } from "./pieces.ts";
 
-/** Bytes that are given in one piece, at most; a chunk may make it a little more. */
-const PIECE_BYTES = 256 * 1024;
-/** Bytes given in a piece that copies too: few, so that the receiver can begin early. */
-const SCRIPT_BYTES = 64 * 1024;
-/** Bytes of the new file that one piece makes by copying, at most: what has to be made again when the base is not what it was. */
-const COPIED_BYTES = 16 * 1024 * 1024;
-/** Steps of one script, at most. */
-const SCRIPT_STEPS = 4096;
 const READ_BYTES = 256 * 1024;
 /** Pieces whose buffers are in use at once. */
 const MAX_BUFFERS = 16;
@@ -30,10 +23,15 @@ interface Resume {
   /** Offsets with the SHA-256 of what is before each, the first one first. */
   readonly marks: readonly { readonly offset: number; readonly digest: string }[];
   readonly plainUntil: number;
+  /** A base that the receiver does not have. */
+  readonly lacks: string | null;
+  /** What the receiver has instead. */
+  readonly has: Base | null;
 }
 
-/** The version that sender and receiver both remember. */
+/** Content that the receiver has, and of which it is remembered here how it is cut. */
 export interface Base {
+  /** SHA-256 of the whole of it. */
   readonly hash: string;
   readonly chunks: ChunkList;
 }
@@ -51,7 +49,8 @@ export interface OutgoingParts {
   readonly observed: Observation;
   readonly file: ReadHandle;
   readonly stat: FileStat;
-  readonly base: Base | null;
+  /** Content that the receiver has, the likest first. */
+  readonly bases: readonly Base[];
   readonly clock: Clock;
   readonly onProgress: (doneBytes: number) => void;
 }
@@ -71,7 +70,8 @@ export class Outgoing {
   #turn = 0;
   #stopped = false;
   readonly #slices: Slices;
-  readonly #cutting: Cutting;
+  #bases: Base[];
+  #cutting: Cutting;
   readonly #free: Uint8Array[] = [];
   #buffers = 0;
   readonly #waitingForBuffer: ((buffer: Uint8Array) => void)[] = [];
@@ -81,7 +81,8 @@ export class Outgoing {
     this.#parts = parts;
     this.#compression = new Compression(() => parts.clock.monotonic());
     this.#slices = new Slices(parts.clock);
-    this.#cutting = parts.base?.chunks.cutting ?? cuttingFor(parts.stat.sizeBytes);
+    this.#bases = [...parts.bases];
+    this.#cutting = this.#bases[0]?.chunks.cutting ?? cuttingFor(parts.stat.sizeBytes);
   }
 
   /** How often the receiver has made it begin anew. */
@@ -95,9 +96,15 @@ export class Outgoing {
     this.#onResume();
   }
 
-  /** The receiver says where to go on. What cannot be understood is not followed: the receiver then answers with an error. */
-  resume(header: RawHeader): void {
-    const { turn, marks, plain } = header;
+  /**
+   * The receiver says where to go on, and perhaps what it has. What cannot be understood is not followed: the receiver then answers
+   * with an error.
+   *
+   * @param content The chunks of what it has, if it says that it has something.
+   */
+  resume(header: RawHeader, content: Uint8Array): void {
+    const { turn, marks, plain, lacks, has } = header;
+    const chunks = typeof has === "string" ? ChunkList.parse(content) : null;
     if (typeof turn !== "number" || turn <= this.#turn || !Array.isArray(marks)) return;
     this.#resume = {
       turn,
@@ -107,6 +114,8 @@ export class Outgoing {
         return typeof offset === "number" && typeof digest === "string" ? [{ offset, digest }] : [];
       }).sort((a, b) => a.offset - b.offset),
       plainUntil: typeof plain === "number" ? plain : 0,
+      lacks: typeof lacks === "string" ? lacks : null,
+      has: typeof has === "string" && chunks !== null && chunks.count > 0 ? { hash: has, chunks } : null,
     };
     this.#onResume();
   }
@@ -130,6 +139,7 @@ export class Outgoing {
       const resume = this.#resume;
       this.#resume = null;
       this.#turn = resume?.turn ?? this.#turn;
+      if (resume !== null) this.#takeBases(resume);
       // What an interrupted pass had in its hands is not given back: each one begins with its own.
       this.#buffers = this.#free.length;
       try {
@@ -141,8 +151,15 @@ export class Outgoing {
     }
   }
 
+  #takeBases({ lacks, has }: Resume): void {
+    if (lacks !== null) this.#bases = this.#bases.filter(({ hash }) => hash !== lacks);
+    if (has === null) return;
+    this.#bases.unshift(has);
+    this.#cutting = has.chunks.cutting;
+  }
+
   async #passFrom(resume: Resume | null): Promise<Passed> {
-    const { stat, base, observed } = this.#parts;
+    const { stat, observed } = this.#parts;
     const start = await this.#startOf(resume);
     const hash = start.hash;
     let at = start.offset;
@@ -153,38 +170,38 @@ export class Outgoing {
         const piece = new ScriptWriter(at, await this.#buffer());
         piece.literal(bytes);
         at += bytes.length;
-        await this.#send(piece, hash);
+        await this.#send(piece, hash, null);
       }
       if (at < end) throw changed(observed);
     }
-    let piece = new ScriptWriter(at, await this.#buffer());
+    const bases = this.#bases;
+    const pieces = new Pieces(at, await this.#buffer());
     const flush = async () => {
-      if (piece.length === 0) return;
-      await this.#send(piece, hash);
-      piece = new ScriptWriter(piece.offset + piece.length, await this.#buffer());
+      if (pieces.open.length === 0) return;
+      await this.#send(pieces.open, hash, bases[pieces.base]?.hash ?? null);
+      pieces.next(await this.#buffer());
     };
-    const differ = new Differ(this.#cutting, base?.chunks ?? null, {
-      copy: async (source, bytes) => {
-        // What was collected without copies goes as it is: a script would have to be copied once more.
-        if (piece.literalBytes >= SCRIPT_BYTES && !piece.hasCopies) await flush();
-        hash.update(bytes);
-        piece.copy(source, bytes.length);
-        if (piece.length >= COPIED_BYTES || piece.steps >= SCRIPT_STEPS) await flush();
-      },
-      literal: async (bytes) => {
-        hash.update(bytes);
-        piece.literal(bytes);
-        if (piece.literalBytes >= (piece.hasCopies ? SCRIPT_BYTES : PIECE_BYTES)) await flush();
-      },
-    });
+    const differ = new Differ(this.#cutting, bases.map((base) => base.chunks));
+    const take = async (runs: Iterable<Run>) => {
+      for (const { base, from, bytes } of runs) {
+        for (let done = 0; done < bytes.length;) {
+          if (pieces.mustGoBefore(base)) await flush();
+          const part = bytes.subarray(done, done + pieces.roomFor(base));
+          hash.update(part);
+          pieces.add(base, from + done, part);
+          done += part.length;
+          if (pieces.isFull) await flush();
+        }
+      }
+    };
     for await (const bytes of this.#read(at, stat.sizeBytes)) {
       at += bytes.length;
-      await differ.push(bytes);
+      await take(differ.push(bytes));
     }
     if (at < stat.sizeBytes) throw changed(observed);
-    const chunks = await differ.finish();
+    await take(differ.finish());
     await flush();
-    return { hash: hash.digest("hex"), chunks: start.whole ? chunks : null };
+    return { hash: hash.digest("hex"), chunks: start.whole ? differ.chunks() : null };
   }
 
   /** The last place the receiver has named up to which its bytes are those of this file. */
@@ -225,7 +242,7 @@ export class Outgoing {
     if (free !== undefined) return free;
     if (this.#buffers < MAX_BUFFERS) {
       this.#buffers++;
-      return new Uint8Array(PIECE_BYTES + this.#cutting.maxBytes);
+      return new Uint8Array(PIECE_BYTES);
     }
     return await new Promise((resolve) => this.#waitingForBuffer.push(resolve));
   }
@@ -236,9 +253,10 @@ export class Outgoing {
     else waiting(buffer);
   }
 
-  async #send(piece: ScriptWriter, hash: Hash): Promise<void> {
-    const { link, id, observed, stat, base, onProgress } = this.#parts;
-    const script = piece.hasCopies;
+  /** @param base SHA-256 of what the piece copies from; `null` when it copies nothing. */
+  async #send(piece: ScriptWriter, hash: Hash, base: string | null): Promise<void> {
+    const { link, id, observed, stat, onProgress } = this.#parts;
+    const script = base !== null;
     const raw = script ? piece.finish() : piece.literals();
     const packed = this.#compression.pack(raw);
     const content = packed ?? raw;
@@ -256,7 +274,9 @@ export class Outgoing {
       ...(this.#turn > 0 ? { turn: this.#turn } : {}),
       ...(coding === "" ? {} : { coding }),
       ...(packed === null ? {} : { raw: raw.length }),
-      ...(script ? { base: base!.hash } : {}),
+      ...(script ? { base } : {}),
+      // Without a base the receiver may know better what the file could be built on.
+      ...(this.#bases.length === 0 && piece.offset === 0 ? { bare: true } : {}),
     };
     await link.credit(content.length, true);
     if (this.#resume !== null || this.#stopped) {

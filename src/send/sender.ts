@@ -11,6 +11,7 @@ import type { Link } from "../link/link.ts";
 import type { Pending } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
 import { frameBytes } from "../wire/frame.ts";
+import type { FrameReader } from "../wire/frame_reader.ts";
 import { compareTrees } from "./compare_trees.ts";
 import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
@@ -29,6 +30,8 @@ const RESTLESS_ATTEMPTS = 2;
 const RECORD_AGAIN_MS = 1_000;
 /** Acks that are recorded in one transaction. */
 const ACKS_PER_COMMIT = 512;
+/** The longest list of chunks that is taken from a peer: those of our own making have up to about 2 MB. */
+const MAX_CHUNKS_BYTES = 8 * 1024 * 1024;
 
 export interface SenderParts {
   readonly peer: { readonly number: number; readonly name: string };
@@ -340,7 +343,7 @@ export class Sender {
       restless: attempts >= RESTLESS_ATTEMPTS,
       mayOffer: !this.#declined.has(observed.path),
       clock,
-      base: this.#baseOf(acked),
+      bases: this.#basesFor(acked),
       outgoing: this.#outgoing,
       onProgress: (progress) => this.#progress.set(observed.path, progress),
     });
@@ -348,17 +351,19 @@ export class Sender {
   }
 
   /** What the peer has of a file, if it is remembered how that was cut into chunks. */
-  #baseOf(acked: PathState | null): Base | null {
-    if (acked?.kind !== "file" || acked.sizeBytes <= SMALL_BYTES) return null;
+  #basesFor(acked: PathState | null): Base[] {
+    if (acked?.kind !== "file" || acked.sizeBytes <= SMALL_BYTES) return [];
     const bytes = this.#parts.store.chunkLists.get(acked.hash);
     const chunks = bytes === null ? null : ChunkList.parse(bytes);
-    return chunks === null || chunks.count === 0 ? null : { hash: acked.hash, chunks };
+    return chunks === null || chunks.count === 0 ? [] : [{ hash: acked.hash, chunks }];
   }
 
   /** The receiver wants a large file's transfer to go on somewhere else. */
-  resume(header: RawHeader): void {
+  async resume(header: RawHeader, content: FrameReader): Promise<void> {
     const { id } = header;
-    if (typeof id === "string") this.#outgoing.get(id)?.resume(header);
+    const outgoing = typeof id === "string" ? this.#outgoing.get(id) : undefined;
+    if (outgoing === undefined || content.contentLeft > MAX_CHUNKS_BYTES) return;
+    outgoing.resume(header, await content.rest());
   }
 
   #landed(path: RelativePath): void {

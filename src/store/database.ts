@@ -110,6 +110,20 @@ export class Database implements Disposable {
   }
 
   /**
+   * Runs `work` in one write transaction that survives the end of the process but not, for the moment, a power cut: it becomes
+   * durable with the next {@linkcode transaction}. For what is only a hint, and must not wait for the disk.
+   */
+  transactionSoon(work: () => void): void {
+    if (this.#depth > 0) return work();
+    this.#db.exec("PRAGMA synchronous = NORMAL");
+    try {
+      this.transaction(work);
+    } finally {
+      this.#db.exec("PRAGMA synchronous = FULL");
+    }
+  }
+
+  /**
    * Runs `work`, which only reads, on one state of the database; many reads together cost half of what they do alone.
    * Synchronous, and without a transaction inside.
    */

@@ -148,4 +148,10 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (peer, path)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Content that is somewhere already is found by its hash. Small files are left out: an entry would cost more than it spares.
+  CREATE INDEX synced_hash ON synced (hash) WHERE size > 16384;
+  CREATE INDEX acked_hash ON acked (hash) WHERE size > 16384;
+  CREATE INDEX acked_size ON acked (size) WHERE size > 262144;
+  `,
 ];

@@ -23,6 +23,9 @@ export interface Owners {
   readonly other: Synced | null;
 }
 
+/** Files above this size can be found by their hash (the indexes of `acked` and `synced` in migrations.ts say the same number). */
+export const INDEXED_BYTES = 16_384;
+
 /** The table `synced`. */
 export class SyncedTable {
   readonly #db: Database;
@@ -44,6 +47,16 @@ export class SyncedTable {
       else other = toSynced(row);
     }
     return { own, other };
+  }
+
+  /** Large files of a peer that have this content; the one at `path` first. */
+  withHash(peer: number, hash: string, path: RelativePath): Synced[] {
+    return this.#db.all(
+      `SELECT * FROM synced WHERE hash = ? AND size > ${INDEXED_BYTES} AND peer = ? ORDER BY path <> ? LIMIT 10`,
+      hash,
+      peer,
+      path,
+    ).map(toSynced);
   }
 
   put(s: Synced): void {

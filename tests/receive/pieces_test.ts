@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { gzipSync } from "node:zlib";
+import { ChunkList } from "../../src/chunks/chunk_list.ts";
 import { ScriptWriter } from "../../src/chunks/script.ts";
 import { eventually } from "../helpers/eventually.ts";
 import type { JsonObject } from "../helpers/json.ts";
@@ -84,17 +85,28 @@ Deno.test("pieces: a new version is made of the one before and of what differs, 
   }
 });
 
-Deno.test("pieces: a base that is not here, or was edited by hand, is said, and the whole comes instead", async () => {
+Deno.test("pieces: a base that is not here, or was edited by hand, is said, with what is here instead", async () => {
   for (const edited of [false, true]) {
     const { bench, anna } = await withOld();
     await using _ = bench;
-    if (edited) await Deno.writeTextFile(`${bench.synced}/big`, "mine");
+    const mine = OLD.slice().fill(9, 5, 10);
+    if (edited) await Deno.writeFile(`${bench.synced}/big`, mine);
     const update = { ...operation("update", "big", NEW), pieces: true };
     const more = { base: edited ? sha256(OLD) : sha256(NEW), coding: "script" };
     await anna.send(piece(update.id, NEW, 0, NEW.length, more), script());
     const resume = await resumeOf(anna, update.id, 1);
-    assert.equal(resume.plain, NEW.length);
-    await sendWhole(anna, update.id, NEW, 0, { turn: 1 });
+    assert.equal(resume.lacks, more.base);
+    assert.equal(resume.has, sha256(edited ? mine : OLD));
+    const described = anna.frames.find(({ header }) => header.action === "resume")!.content;
+    assert.equal(ChunkList.parse(described)!.sizeBytes, OLD.length);
+    // What is here serves as well: only its first bytes may differ from the version that the sender thought of.
+    const writer = new ScriptWriter(0, new Uint8Array(20));
+    writer.literal(NEW.subarray(0, 10));
+    writer.copy(10, 999_990);
+    writer.literal(new Uint8Array([7]));
+    writer.copy(1_000_000, 2_000_000);
+    const made = { base: resume.has, coding: "script", turn: 1 };
+    await anna.send(piece(update.id, NEW, 0, NEW.length, made), writer.finish());
     await anna.accepted({ ...update, turn: 1 });
     assert.equal(sha256(await Deno.readFile(`${bench.synced}/big`)), sha256(NEW));
     assert.equal((await copiesIn(bench.synced)).length, edited ? 1 : 0);

@@ -109,9 +109,9 @@ export class SendBench implements AsyncDisposable {
       });
       link.becomeFull(theirs, helloOf("anna"));
     }
-    void link.serve(() => Promise.resolve()).then((error) =>
-      link.close(error ?? new Error("ended") as never)
-    );
+    void link.serve(async (_link, header, content) => {
+      if (header["action"] === "resume") await this.sender.resume(header, content);
+    }).then((error) => link.close(error ?? new Error("ended") as never));
     this.link = link;
     this.sender.attach(link);
   }
