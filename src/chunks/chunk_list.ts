@@ -52,8 +52,8 @@ export class ChunkList {
 
   private constructor(bytes: Uint8Array) {
     this.bytes = bytes;
-    // A copy, so that it is aligned. All systems that the runtime knows are little endian.
-    this.#words = new Uint32Array(bytes.slice(HEAD_BYTES).buffer);
+    // A copy, so that it is aligned (`slice` of what came off a link may be none). All systems of the runtime are little endian.
+    this.#words = new Uint32Array(new Uint8Array(bytes.subarray(HEAD_BYTES)).buffer);
     this.cutting = cuttingOf(bytes[1]!);
     this.count = this.#words.length / ENTRY_WORDS;
     this.#offsets = new Float64Array(this.count + 1);

@@ -70,6 +70,7 @@ export function pendingJson({ peer, pending: p }: PendingRow) {
     nextAttempt: p.nextAttemptMs === 0 ? null : jsonTime(p.nextAttemptMs),
     since: jsonTime(p.sinceMs),
     movedTo: p.movedTo,
+    movedFrom: p.movedFrom,
   };
 }
 

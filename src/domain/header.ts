@@ -3,14 +3,16 @@ import { parseRelativePath, type RelativePath } from "./relative_path.ts";
 import { parseTimestamp } from "./timestamp.ts";
 import type { Kind } from "./observation.ts";
 
-/** What an operation does. `create` and `update` are the same upsert. */
-export type Action = "create" | "update" | "delete";
+/** What an operation does. `create` and `update` are the same upsert; `move` is the extension `moves`. */
+export type Action = "create" | "update" | "delete" | "move";
 
 /** An operation's header after parsing: it cannot be wrong any more. */
 export interface Operation {
   readonly id: string;
   readonly action: Action;
   readonly path: RelativePath;
+  /** Of a move: the path that it had before; `null` for the others. */
+  readonly from: RelativePath | null;
   /** The file's mtime in milliseconds of UTC. */
   readonly mtimeMs: number;
   /** Of the file, before compression; 0 for folders and deletions. */
@@ -40,10 +42,17 @@ export interface HeaderExtensions {
   readonly modes: boolean;
   readonly offer: boolean;
   readonly pieces: boolean;
+  readonly moves: boolean;
 }
 
 /** For links without a hello: extension fields are fields one doesn't know, and ignored. */
-export const NO_EXTENSIONS: HeaderExtensions = { folders: false, modes: false, offer: false, pieces: false };
+export const NO_EXTENSIONS: HeaderExtensions = {
+  folders: false,
+  modes: false,
+  offer: false,
+  pieces: false,
+  moves: false,
+};
 
 /** The longest `id` and `sender` that are accepted, in UTF-16 units. */
 const MAX_NAME_LENGTH = 256;
@@ -74,10 +83,10 @@ export function idOf(header: RawHeader): string | null {
   return typeof id === "string" && id.length > 0 && id.length <= MAX_NAME_LENGTH ? id : null;
 }
 
-/** Whether the action is one of the three operations. */
+/** Whether the action is one of the operations. */
 export function isOperation(header: RawHeader): boolean {
   const action = header["action"];
-  return action === "create" || action === "update" || action === "delete";
+  return action === "create" || action === "update" || action === "delete" || action === "move";
 }
 
 /**
@@ -87,7 +96,9 @@ export function isOperation(header: RawHeader): boolean {
  */
 export function parseOperation(header: RawHeader, extensions: HeaderExtensions): Operation {
   const action = text(header, "action");
-  if (action !== "create" && action !== "update" && action !== "delete") {
+  const known = action === "create" || action === "update" || action === "delete" ||
+    (action === "move" && extensions.moves);
+  if (!known) {
     throw new MirrorError(
       "unknown_action",
       `the action ${JSON.stringify(action.slice(0, 50))} is not known here`,
@@ -104,7 +115,8 @@ export function parseOperation(header: RawHeader, extensions: HeaderExtensions):
     throw new MirrorError("bad_header", 'the field "sender" is longer than 256 characters');
   }
   const kind = extensions.folders ? kindOf(header) : "file";
-  const base = { id, action, path, mtimeMs, sender, kind } as const;
+  const from = action === "move" ? parseRelativePath(text(header, "from")) : null;
+  const base = { id, action, path, from, mtimeMs, sender, kind } as const;
   if (action === "delete" || kind === "folder") {
     return {
       ...base,
@@ -163,14 +175,17 @@ function optionalFlag(header: RawHeader, field: string): boolean | null {
   return value;
 }
 
+/** Whether an operation brings the content of a file with it. */
+export function bearsContent({ action, kind, offer, pieces }: Operation): boolean {
+  return (action === "create" || action === "update") && kind === "file" && !offer && !pieces;
+}
+
 /**
- * The most bytes of content that an operation may bring: none for deletions, folders, offers and what came in pieces; `size`
- * for plain content; `size` + 1 % + 1 KiB for compressed content.
+ * The most bytes of content that an operation may bring: none for deletions, folders, offers, moves and what came in
+ * pieces; `size` for plain content; `size` + 1 % + 1 KiB for compressed content.
  */
 export function contentLimit(operation: Operation): number {
-  if (operation.action === "delete" || operation.kind === "folder" || operation.offer || operation.pieces) {
-    return 0;
-  }
+  if (!bearsContent(operation)) return 0;
   return operation.compressed
     ? operation.sizeBytes + Math.floor(operation.sizeBytes / 100) + 1024
     : operation.sizeBytes;

@@ -16,6 +16,7 @@ export type ErrorCode =
   | "not_owned"
   | "owned_by_other"
   | "content_needed"
+  | "cannot_move"
   | "no_space"
   | "no_permission"
   | "io_error"

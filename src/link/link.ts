@@ -118,6 +118,7 @@ export class Link {
       modes: this.has("modes"),
       offer: this.has("offer"),
       pieces: this.has("pieces"),
+      moves: this.has("moves"),
     };
   }
 

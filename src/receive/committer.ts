@@ -275,8 +275,9 @@ export class Committer {
   }
 
   #recordIntents(steps: readonly Step[]): void {
-    const files = steps.filter(({ outcome, work: { operation } }) =>
-      outcome === null && operation.kind === "file" && !operation.offer
+    // An offer that is taken over as it lies there changes no content: nothing could be mistaken after a crash.
+    const files = steps.filter(({ outcome, staged, work: { operation } }) =>
+      outcome === null && operation.kind === "file" && (!operation.offer || staged !== null)
     );
     if (files.length === 0) return;
     this.#store.transaction(() => {

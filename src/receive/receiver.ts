@@ -1,6 +1,7 @@
 import { createHash, hash as hashOf } from "node:crypto";
 import type { EventSink } from "../domain/events.ts";
 import {
+  bearsContent,
   contentLimit,
   idOf,
   isOperation,
@@ -12,6 +13,7 @@ import { codeOf, type ErrorCode, messageOf, MirrorError } from "../domain/mirror
 import type { Folding } from "../domain/plan.ts";
 import type { Clock, FileTree, Random } from "../domain/ports.ts";
 import { checkNameOn, type RelativePath } from "../domain/relative_path.ts";
+import { Slices } from "../domain/slices.ts";
 import type { TransferStatus } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import type { Link } from "../link/link.ts";
@@ -19,12 +21,14 @@ import type { Store } from "../store/store.ts";
 import { frameBytes } from "../wire/frame.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
 import { checkHash } from "./check_hash.ts";
+import { copyContent } from "./copy_content.ts";
 import { Committer, type Outcome, toOutcome, type Work } from "./committer.ts";
 import { GunzipMember } from "./gunzip_member.ts";
 import { inspectSynced } from "./inspect.ts";
 import { MAX_PIECE_BYTES } from "./piece.ts";
 import { recoverCommits } from "./recover.ts";
 import { type Staged, Staging } from "./staging.ts";
+import { type Move, Mover } from "./move.ts";
 import { Transfer } from "./transfer.ts";
 import { answerBuckets, answerTree } from "./tree_answers.ts";
 
@@ -65,6 +69,7 @@ export class Receiver {
   readonly #parts: ReceiverParts;
   readonly #staging: Staging;
   readonly #committer: Committer;
+  readonly #mover: Mover;
   readonly #intakes = new Map<Link, Intake>();
   /** Copies of files that were found edited by hand, by the path of the file: its next version can be built on them. */
   readonly #copies = new Map<RelativePath, string>();
@@ -76,6 +81,7 @@ export class Receiver {
     this.#staging = staging;
     this.folding = folding;
     this.#committer = new Committer({ ...parts, staging, folding });
+    this.#mover = new Mover(parts);
   }
 
   /** Opens the staging folder and brings to an end what a crash interrupted. */
@@ -193,7 +199,11 @@ export class Receiver {
       link.grant(costBytes);
       return this.#finishTransfer(link, intake, operation, headBytes);
     }
-    const bears = operation.action !== "delete" && operation.kind === "file" && !operation.offer;
+    if (operation.from !== null) {
+      return this.#move(link, intake, { ...operation, from: operation.from }, headBytes, costBytes);
+    }
+    if (operation.offer) return await this.#takeOffer(link, intake, operation, headBytes, costBytes);
+    const bears = bearsContent(operation);
     if (bears) await this.#checkRoom(operation.sizeBytes);
     let body: Uint8Array | Staged | null = null;
     if (bears && !operation.compressed && operation.sizeBytes <= SMALL_BYTES) {
@@ -215,14 +225,65 @@ export class Receiver {
     costBytes: number,
     onSettled: () => void = () => {},
   ): void {
-    const answered = this.#committer.submit({
+    const outcome = this.#committer.submit({
       peer: link.peer,
       operation,
       content,
       wireBytes,
       mayKeep: link.headerExtensions.folders,
       dropped: () => intake.dropped,
-    }).then((outcome) => {
+    });
+    this.#answer(link, intake, operation, outcome, costBytes, onSettled);
+  }
+
+  /** A file is offered whose content may be here. Not awaited: others need not wait until it is copied. */
+  async #takeOffer(
+    link: Link,
+    intake: Intake,
+    operation: Operation,
+    headBytes: number,
+    costBytes: number,
+  ): Promise<void> {
+    await this.#checkRoom(operation.sizeBytes);
+    const copied = copyContent(
+      { ...this.#parts, staging: this.#staging },
+      link.peer.number,
+      operation,
+      () => intake.dropped,
+    )
+      .then(
+        (staged) => this.#commit(link, intake, operation, staged, headBytes, costBytes),
+        (error) => {
+          const { code, message } = toOutcome(error);
+          link.grant(costBytes);
+          link.refuse(operation.id, code, message);
+          this.#parts.onReceived(link.peer.name, operation, { status: "error", code, message });
+        },
+      ).finally(() => intake.unanswered.delete(copied));
+    intake.unanswered.add(copied);
+  }
+
+  /** Renames what is here already, between two commits. */
+  #move(link: Link, intake: Intake, move: Move, wireBytes: number, costBytes: number): void {
+    checkNameOn(this.#parts.system, move.from);
+    const outcome = this.#committer.exclusive<Outcome>(() =>
+      intake.dropped
+        ? Promise.resolve(toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")))
+        : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock))
+    );
+    this.#answer(link, intake, move, outcome, costBytes, () => {});
+  }
+
+  /** Answers an operation when its outcome is known, and gives the credit back that it took. */
+  #answer(
+    link: Link,
+    intake: Intake,
+    operation: Operation,
+    outcome: Promise<Outcome>,
+    costBytes: number,
+    onSettled: () => void,
+  ): void {
+    const answered = outcome.then((outcome) => {
       intake.unanswered.delete(answered);
       link.grant(costBytes);
       if (outcome.status === "ok" || !intake.dropped) onSettled();
@@ -457,10 +518,7 @@ function checkContentLength(operation: Operation, contentBytes: number): void {
       `${contentBytes} bytes of content came where at most ${limit} can belong`,
     );
   }
-  const exact = operation.action !== "delete" && operation.kind === "file" && !operation.compressed &&
-    !operation.offer &&
-    !operation.pieces;
-  if (exact && contentBytes !== operation.sizeBytes) {
+  if (bearsContent(operation) && !operation.compressed && contentBytes !== operation.sizeBytes) {
     throw new MirrorError(
       "bad_content",
       `the content is ${contentBytes} bytes long, its header says ${operation.sizeBytes}`,

@@ -3,6 +3,7 @@ import { ancestorsOf, nameOf, type RelativePath } from "../domain/relative_path.
 import type { Intent } from "../store/intents.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
+import { recoverMoves } from "./move.ts";
 import { hashFile } from "./hash_file.ts";
 import { freeConflictPath, type Staging } from "./staging.ts";
 
@@ -18,6 +19,7 @@ export async function recoverCommits(
   parts: { tree: FileTree; store: Store; staging: Staging; clock: Clock },
 ): Promise<void> {
   const { tree, store, staging, clock } = parts;
+  await recoverMoves(parts);
   for (const intent of store.intents.list()) await recoverOne(tree, store, clock, intent);
   store.intents.clear();
   for (const path of await staging.sweep(clock.now(), keepPartials(store, clock.now()))) {

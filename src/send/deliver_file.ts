@@ -49,6 +49,11 @@ export interface DeliveryParts {
   readonly hasModes: boolean;
   /** The file does not rest: a version of one moment is taken. */
   readonly restless: boolean;
+  /** What the peer is known to hold, at whatever path. */
+  readonly peerHas: {
+    readonly content: (hash: string) => boolean;
+    readonly size: (sizeBytes: number) => boolean;
+  };
   /** Whether the peer may be asked if it has the content already. */
   readonly mayOffer: boolean;
   readonly clock: Clock;
@@ -80,6 +85,10 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
       link.returnCredit(observed.sizeBytes);
       return { state, read, reply: OK, wireBytes: 0, silent: true, chunks: null };
     }
+    if (link.has("offer") && parts.mayOffer && parts.peerHas.content(hash)) {
+      link.returnCredit(observed.sizeBytes);
+      return await offer(parts, state, read);
+    }
     if (content.length !== observed.sizeBytes) {
       link.returnCredit(observed.sizeBytes);
       await link.credit(content.length, false);
@@ -97,12 +106,7 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
       if (acked !== null && sameState(acked, state)) {
         return { state, read, reply: OK, wireBytes: 0, silent: true, chunks: null };
       }
-      if (link.has("offer") && parts.mayOffer) {
-        const header = { ...headerOf(parts, state), offer: true };
-        await link.credit(0, false);
-        const reply = await link.request("small", header);
-        return { state, read, reply, wireBytes: frameBytes(header, 0), silent: false, chunks: null };
-      }
+      if (link.has("offer") && parts.mayOffer) return await offer(parts, state, read);
     }
     return link.has("pieces")
       ? await inPieces(parts, file, stat)
@@ -112,18 +116,26 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
   }
 }
 
+/** Asks the peer to make the file of content that it has. */
+async function offer(parts: DeliveryParts, state: PathState, read: Delivery["read"]): Promise<Delivery> {
+  const header = { ...headerOf(parts, state), offer: true };
+  await parts.link.credit(0, false);
+  const reply = await parts.link.request("small", header);
+  return { state, read, reply, wireBytes: frameBytes(header, 0), silent: false, chunks: null };
+}
+
 /**
- * The hash of a large file without sending it, where that could spare sending it: it was read before, or it has the size that the
- * peer has. Reading is much cheaper than sending.
+ * The hash of a large file without sending it, where that could spare sending it: it was read before, or the peer has something of
+ * just this size. Reading is much cheaper than sending.
  */
 async function knownHash(parts: DeliveryParts, file: ReadHandle, stat: FileStat): Promise<string | null> {
-  const { observed, acked, mayOffer, restless, link } = parts;
+  const { observed, acked, peerHas, mayOffer, restless, link } = parts;
   if (restless || !mayOffer || !link.has("offer")) return null;
   if (observed.hash !== null && !observed.provisional) return observed.hash;
-  if (acked?.kind !== "file" || acked.sizeBytes !== stat.sizeBytes) return null;
+  if (acked?.sizeBytes !== stat.sizeBytes && !peerHas.size(stat.sizeBytes)) return null;
   const hash = await hashOpen(file, stat, observed);
   await confirmVersion(file, stat, hash, observed, false);
-  return hash === acked.hash ? hash : null;
+  return hash === acked?.hash || peerHas.content(hash) ? hash : null;
 }
 
 /** The pieces go out while they are hashed, the operation with the hash follows them; again, if the peer asks for that. */

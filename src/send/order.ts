@@ -30,6 +30,8 @@ export class Order {
   readonly #after = new Map<RelativePath, RelativePath[]>();
   /** The paths that wait so; what lies below them waits too. */
   readonly #blocked = new Set<RelativePath>();
+  /** Paths that are being moved, the old ones and the new ones: nothing at or below them goes. */
+  readonly #held = new Set<RelativePath>();
 
   constructor(store: Store, peer: number, inFlight: ReadonlyMap<RelativePath, InFlight>) {
     this.#store = store;
@@ -65,6 +67,22 @@ export class Order {
   block(path: RelativePath, other: RelativePath): void {
     this.#blocked.add(path);
     this.#after.set(other, [...this.#after.get(other) ?? [], path]);
+  }
+
+  /** Nothing at or below these paths goes, deletions neither, until they are freed. */
+  hold(...paths: RelativePath[]): void {
+    for (const path of paths) this.#held.add(path);
+  }
+
+  /** The opposite of {@linkcode hold}. */
+  free(...paths: RelativePath[]): void {
+    for (const path of paths) this.#held.delete(path);
+    this.#backlog.restart();
+  }
+
+  /** The link is gone, and with it every move. */
+  freeAll(): void {
+    this.#held.clear();
   }
 
   /** The paths that wait for the operation on `path`. */
@@ -134,6 +152,9 @@ export class Order {
 
   /** Whether a row's time has come as far as other paths are concerned. */
   #mayGo(row: Pending): boolean {
+    if (this.#held.size > 0 && [...ancestorsOf(row.path), row.path].some((path) => this.#held.has(path))) {
+      return false;
+    }
     if (row.action !== "delete") {
       if (this.#blocked.size === 0) return true;
       return ![...ancestorsOf(row.path), row.path].some((path) => this.#blocked.has(path));

@@ -8,6 +8,8 @@ export interface ObservedChange {
   readonly path: RelativePath;
   readonly before: Observation | null;
   readonly after: Observation | null;
+  /** Where the same file or folder was before. */
+  readonly movedFrom: RelativePath | null;
 }
 
 /**
@@ -20,14 +22,14 @@ export function noteChanges(
   changes: readonly ObservedChange[],
   nowMs: number,
 ): void {
-  for (const { path, before, after } of changes) {
-    const movedTo = after === null && before?.kind === "file"
+  for (const { path, before, after, movedFrom } of changes) {
+    const movedTo = after === null && before !== null
       ? store.observed.otherPathOf(before.inode, before.device, path)
       : null;
     for (const peer of peers) {
       const step = stepFor(after, store.acked.get(peer, path));
       if (step === null) store.pending.remove(peer, path);
-      else store.pending.put({ peer, path, ...step, sinceMs: nowMs, movedTo });
+      else store.pending.put({ peer, path, ...step, sinceMs: nowMs, movedTo, movedFrom });
     }
   }
 }
@@ -46,7 +48,14 @@ export function replanPath(store: Store, peer: number, path: RelativePath, nowMs
   }
   const row = store.pending.get(peer, path);
   if (row === null || row.action !== step.action) {
-    store.pending.put({ peer, path, ...step, sinceMs: row?.sinceMs ?? nowMs, movedTo: null });
+    store.pending.put({
+      peer,
+      path,
+      ...step,
+      sinceMs: row?.sinceMs ?? nowMs,
+      movedTo: null,
+      movedFrom: null,
+    });
   }
   return true;
 }

@@ -2,7 +2,7 @@ import type { EventSink } from "../domain/events.ts";
 import { ChunkList } from "../chunks/chunk_list.ts";
 import type { Action, RawHeader } from "../domain/header.ts";
 import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mirror_error.ts";
-import type { Kind, Observation, PathState } from "../domain/observation.ts";
+import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
 import type { TransferStatus } from "../domain/status.ts";
@@ -17,6 +17,7 @@ import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
 import type { Base, Outgoing } from "./outgoing.ts";
 import { type InFlight, Order } from "./order.ts";
+import { Moves } from "./moves.ts";
 import { replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
 
@@ -63,6 +64,7 @@ export class Sender {
   /** The large files that are on their way in pieces, by the id of their operation. */
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #order: Order;
+  readonly #moves: Moves;
   /** Paths whose content the peer did not have when it was offered. */
   readonly #declined = new Set<RelativePath>();
   #settled: Settled[] = [];
@@ -79,6 +81,7 @@ export class Sender {
     this.#parts = parts;
     this.#peer = parts.peer.number;
     this.#order = new Order(parts.store, this.#peer, this.#inFlight);
+    this.#moves = new Moves(parts, this.#peer, this.#inFlight);
     replanAll(parts.store, this.#peer, parts.clock.now());
   }
 
@@ -225,7 +228,9 @@ export class Sender {
       this.#order.block(row.path, obstacle.path);
       return this.#clearAway(link, obstacle.path, obstacle.kind);
     }
-    this.#launch(link, row.path, observed.kind, observed, acked, row.attempts);
+    const { movedFrom } = row;
+    const movable = acked === null && movedFrom !== null && this.#moves.isPossible(link, row.path, movedFrom);
+    this.#launch(link, row.path, observed.kind, observed, acked, row.attempts, movable ? movedFrom : null);
   }
 
   /** What the peer has that must be deleted before a path can be made: the path itself as another kind, or a folded twin. */
@@ -258,15 +263,20 @@ export class Sender {
     observed: Observation | null,
     acked: PathState | null,
     attempts = 0,
+    movedFrom: RelativePath | null = null,
   ): void {
     const action: Action = observed === null ? "delete" : acked === null ? "create" : "update";
     const large = observed?.kind === "file" && observed.sizeBytes > SMALL_BYTES;
     this.#inFlight.set(path, { action, large });
     if (large) this.#largeInFlight++;
     const id = this.#parts.random.uuid();
-    const work = kind === "folder" || observed === null
-      ? this.#deliverBare(link, id, action, path, kind)
-      : this.#deliver(link, id, action, observed, acked, attempts);
+    const plainly = (movedFrom: RelativePath | null) =>
+      kind === "folder" || observed === null
+        ? this.#deliverBare(link, id, action, path, kind)
+        : this.#deliver(link, id, action, observed, acked, movedFrom, attempts);
+    const work = movedFrom === null || observed === null
+      ? plainly(null)
+      : this.#deliverMoved(link, observed, movedFrom).then((settled) => settled ?? plainly(movedFrom));
     work.then(
       (settled) => this.#settle(settled),
       (error) => this.#failed(link, path, action, error),
@@ -281,9 +291,7 @@ export class Sender {
     path: RelativePath,
     kind: Kind,
   ): Promise<Settled> {
-    const state: PathState | null = action === "delete"
-      ? null
-      : { kind: "folder", sizeBytes: 0, mtimeMs: 0, executable: false, hash: "" };
+    const state: PathState | null = action === "delete" ? null : FOLDER_STATE;
     const base = { path, action, id, state, read: null };
     if (action === "delete" && await this.#isStillThere(path, kind)) {
       return { ...base, reply: STILL_THERE, wireBytes: 0, silent: true, chunks: null };
@@ -309,6 +317,49 @@ export class Sender {
   }
 
   /**
+   * Has the peer rename what it holds, if that is what happened here.
+   *
+   * @returns `null` when it did not, or the peer cannot: the path is then sent like any other.
+   */
+  async #deliverMoved(link: Link, observed: Observation, from: RelativePath): Promise<Settled | null> {
+    const { path, kind, mtimeMs } = observed;
+    this.#order.hold(from, path);
+    let moved = false;
+    try {
+      const hash = await this.#moves.whatMoved(link, observed, from);
+      if (hash === null) return null;
+      const executable = this.#parts.hasModes && observed.executable;
+      const state: PathState = kind === "folder"
+        ? FOLDER_STATE
+        : { kind, sizeBytes: observed.sizeBytes, mtimeMs, executable, hash };
+      const id = this.#parts.random.uuid();
+      const header = {
+        id,
+        action: "move",
+        path,
+        from,
+        timestamp: formatTimestamp(mtimeMs),
+        size: state.sizeBytes,
+        hash,
+        sender: this.#parts.name,
+        compressed: false,
+        kind,
+        ...(this.#parts.hasModes && link.has("modes") && kind === "file" ? { executable } : {}),
+      };
+      await link.credit(0, false);
+      const reply = await link.request("small", header);
+      if (reply.status !== "ok") return null;
+      moved = true;
+      const read = kind === "folder" ? null : { stat: observed, hash, atMs: this.#parts.clock.now() };
+      const rest = { read, reply, wireBytes: frameBytes(header, 0), silent: false, chunks: null };
+      return { path, action: "move", movedFrom: from, id, state, ...rest };
+    } finally {
+      // What was moved is freed when it is recorded: until then the old paths are still thought to be there.
+      if (!moved) this.#order.free(from, path);
+    }
+  }
+
+  /**
    * A last look before a deletion: nothing is deleted at the peer while it is on this disk. That can be when the database does
    * not know of it: because it is ignored, or because the database is new and it could not be read.
    *
@@ -328,9 +379,11 @@ export class Sender {
     action: Action,
     observed: Observation,
     acked: PathState | null,
+    movedFrom: RelativePath | null,
     attempts: number,
   ): Promise<Settled> {
-    const { tree, clock, name, hasModes } = this.#parts;
+    const { tree, clock, name, hasModes, store } = this.#parts;
+    const likely = acked ?? (movedFrom === null ? null : store.acked.get(this.#peer, movedFrom));
     const delivery = await deliverFile({
       link,
       id,
@@ -343,7 +396,11 @@ export class Sender {
       restless: attempts >= RESTLESS_ATTEMPTS,
       mayOffer: !this.#declined.has(observed.path),
       clock,
-      bases: this.#basesFor(acked),
+      bases: this.#basesFor(likely),
+      peerHas: {
+        content: (hash) => store.acked.withHash(this.#peer, hash).length > 0,
+        size: (sizeBytes) => store.acked.hasSize(this.#peer, sizeBytes),
+      },
       outgoing: this.#outgoing,
       onProgress: (progress) => this.#progress.set(observed.path, progress),
     });
@@ -376,6 +433,7 @@ export class Sender {
     this.#progress.delete(path);
     if (link.isClosed) {
       // Whether it took effect is not known: the comparison of trees on the next link will tell.
+      this.#order.freeAll();
       this.#landed(path);
       this.#order.unblock(path);
       return;
@@ -441,9 +499,10 @@ export class Sender {
       clock.after(RECORD_AGAIN_MS, () => this.#record());
       return;
     }
-    for (const { path } of batch) {
+    for (const { path, movedFrom } of batch) {
       this.#landed(path);
       this.#order.unblock(path);
+      if (movedFrom !== undefined) this.#order.free(movedFrom, path);
     }
     this.#order.note(again);
     this.#report(batch);

@@ -14,6 +14,8 @@ import { replanPath } from "./pending_plan.ts";
 export interface Settled {
   readonly path: RelativePath;
   readonly action: Action;
+  /** Of a move: the path that the peer had it at before. */
+  readonly movedFrom?: RelativePath;
   readonly id: string;
   /** What the peer now holds; `null` when it holds nothing. */
   readonly state: PathState | null;
@@ -34,6 +36,8 @@ export const STILL_THERE = {
   message: "it is still there",
 } as const;
 
+const NOTHING: ReadonlySet<RelativePath> = new Set();
+
 /** Between whom the operations travel. */
 export interface Route {
   readonly store: Store;
@@ -48,7 +52,8 @@ export interface Route {
  * @returns Whether the path is still pending, because it changed meanwhile.
  */
 export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs: number): boolean {
-  const { path, state, read } = settled;
+  const { path, state, read, movedFrom } = settled;
+  const touched = movedFrom === undefined ? NOTHING : recordMove(store, peer.number, movedFrom, path);
   if (state === null) store.acked.remove(peer.number, path);
   else store.acked.put(peer.number, path, state);
   if (settled.chunks !== null && state !== null) store.chunkLists.put(state.hash, settled.chunks, nowMs);
@@ -61,8 +66,24 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
   const step = stepFor(observed, state);
   if (step === null) store.pending.remove(peer.number, path);
   else replanPath(store, peer.number, path, nowMs);
+  for (const other of touched) replanPath(store, peer.number, other, nowMs);
   if (!settled.silent) logSent({ store, peer, name }, settled, nowMs);
-  return step !== null;
+  return step !== null || touched.size > 0;
+}
+
+/**
+ * What the peer had below the old path it has below the new one.
+ *
+ * @returns The paths whose rows in `pending` have to be worked out again.
+ */
+function recordMove(store: Store, peer: number, from: RelativePath, path: RelativePath): Set<RelativePath> {
+  store.acked.moveFolder(peer, from, path);
+  const below = [
+    ...store.observed.below(path),
+    ...store.acked.below(peer, path),
+    ...store.observed.below(from),
+  ].map((each) => each.path);
+  return new Set([from, ...below, ...store.pending.below(peer, from), ...store.pending.below(peer, path)]);
 }
 
 /** Records why an operation failed, for its path and for those that waited for it; to be called in a transaction. */
@@ -96,6 +117,7 @@ function logSent({ store, peer, name }: Route, settled: Settled, nowMs: number):
     direction: "sent",
     action: settled.action,
     path: settled.path,
+    from: settled.movedFrom ?? null,
     sizeBytes: state?.sizeBytes ?? 0,
     hash: state === null || state.hash === "" ? null : state.hash,
     timestamp: state === null || state.kind === "folder" ? null : formatTimestamp(state.mtimeMs),

@@ -3,6 +3,9 @@ import type { RelativePath } from "../domain/relative_path.ts";
 import type { Database, Row } from "./database.ts";
 import { rangeBelow } from "./range.ts";
 
+/** Files above this size can be found by their hash (the indexes of `acked` and `synced` in migrations.ts say the same number). */
+export const INDEXED_BYTES = 16_384;
+
 /** A path with a state. */
 export interface StatedPath {
   readonly path: RelativePath;
@@ -39,14 +42,19 @@ export class AckedTable {
     this.#db.run("DELETE FROM acked WHERE peer = ? AND path = ?", peer, path);
   }
 
-  /** What lies below `folder`, the deepest last. */
-  below(peer: number, folder: string): StatedPath[] {
+  /**
+   * What lies below `folder`, the deepest last.
+   *
+   * @param limit The most paths that are given; all without it.
+   */
+  below(peer: number, folder: string, limit = -1): StatedPath[] {
     const [low, high] = rangeBelow(folder);
     return this.#db.all(
-      "SELECT * FROM acked WHERE peer = ? AND path >= ? AND path < ? ORDER BY path",
+      "SELECT * FROM acked WHERE peer = ? AND path >= ? AND path < ? ORDER BY path LIMIT ?",
       peer,
       low,
       high,
+      limit,
     )
       .map(toStatedPath);
   }
@@ -55,6 +63,38 @@ export class AckedTable {
   *each(peer: number): IterableIterator<StatedPath> {
     const rows = this.#db.prepare("SELECT * FROM acked WHERE peer = ? ORDER BY path").iterate(peer);
     for (const row of rows) yield toStatedPath(row as Row);
+  }
+
+  /** Paths of large enough files that a peer holds with this content, a few of them. */
+  withHash(peer: number, hash: string): StatedPath[] {
+    return this.#db.all(
+      `SELECT * FROM acked WHERE hash = ? AND size > ${INDEXED_BYTES} AND peer = ? LIMIT 10`,
+      hash,
+      peer,
+    ).map(toStatedPath);
+  }
+
+  /** Whether a peer holds a large file of just this size. */
+  hasSize(peer: number, sizeBytes: number): boolean {
+    return this.#db.get(
+      "SELECT 1 FROM acked WHERE size = ? AND size > 262144 AND peer = ? LIMIT 1",
+      sizeBytes,
+      peer,
+    ) !== null;
+  }
+
+  /** The peer has moved a folder, and with it all that lies in it. */
+  moveFolder(peer: number, from: RelativePath, path: RelativePath): void {
+    const [low, high] = rangeBelow(from);
+    this.#db.run(
+      "UPDATE OR REPLACE acked SET path = ? || substr(path, ?) WHERE peer = ? AND (path = ? OR (path >= ? AND path < ?))",
+      path,
+      [...from].length + 1,
+      peer,
+      from,
+      low,
+      high,
+    );
   }
 
   count(peer: number): number {

@@ -10,6 +10,8 @@ export interface LogEntry {
   /** `create`, `update`, `delete`, or locally: `skip`, `conflict`, `edited`, `vanished`, … */
   readonly action: string;
   readonly path: string;
+  /** Of a move: where it was before. */
+  readonly from?: string | null;
   readonly sizeBytes: number | null;
   readonly hash: string | null;
   /** The file's mtime as it travelled. */
@@ -61,8 +63,8 @@ export class LogTable {
 
   add(e: LogEntry): void {
     this.#db.run(
-      "INSERT INTO log (at, id, direction, action, path, size, hash, timestamp, sender, peer, status, code, error, wire_bytes) " +
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO log (at, id, direction, action, path, size, hash, timestamp, sender, peer, status, code, error, wire_bytes, from_path) " +
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
       new Date(e.atMs).toISOString(),
       e.id,
       e.direction,
@@ -77,6 +79,7 @@ export class LogTable {
       e.code,
       e.error,
       e.wireBytes,
+      e.from ?? null,
     );
   }
 
@@ -102,6 +105,7 @@ function toEntry(row: Row): LogEntry {
     direction: row["direction"] as LogEntry["direction"],
     action: row["action"] as string,
     path: row["path"] as string,
+    from: row["from_path"] as string | null,
     sizeBytes: row["size"] as number | null,
     hash: row["hash"] as string | null,
     timestamp: row["timestamp"] as string | null,

@@ -153,5 +153,19 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX synced_hash ON synced (hash) WHERE size > 16384;
   CREATE INDEX acked_hash ON acked (hash) WHERE size > 16384;
   CREATE INDEX acked_size ON acked (size) WHERE size > 262144;
+
+  -- For a creation: the path that had the same file before. "log" says it too, for what was moved.
+  ALTER TABLE pending ADD COLUMN moved_from TEXT;
+  ALTER TABLE log ADD COLUMN from_path TEXT;
+
+  -- Moves in synced/ that were begun: written before the rename, removed with the rows that tell of its result.
+  CREATE TABLE moves (
+    peer INTEGER NOT NULL REFERENCES peers (number) ON DELETE CASCADE,
+    from_path TEXT NOT NULL,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    inode REAL NOT NULL,
+    mtime_ms INTEGER NOT NULL
+  ) STRICT;
   `,
 ];

@@ -90,6 +90,18 @@ export class ObservedTable {
     return row && row["path"] as RelativePath;
   }
 
+  /** What is observed at another path with the same inode. */
+  otherOf(inode: number, device: number, path: RelativePath): Observation | null {
+    if (inode === 0) return null;
+    const row = this.#db.get(
+      "SELECT * FROM observed WHERE inode = ? AND device = ? AND path <> ? AND held IS NULL LIMIT 1",
+      inode,
+      device,
+      path,
+    );
+    return row && toObservation(row);
+  }
+
   /** The observations that are to be hashed once more. */
   provisional(): Observation[] {
     return this.#db.all("SELECT * FROM observed WHERE provisional = 1").map(toObservation);

@@ -2,6 +2,7 @@ import type { Action } from "../domain/header.ts";
 import type { Kind } from "../domain/observation.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
 import type { Database, Row } from "./database.ts";
+import { rangeBelow } from "./range.ts";
 
 /** A path whose observed state differs from the one that a peer acknowledged. */
 export interface Pending {
@@ -20,6 +21,8 @@ export interface Pending {
   readonly sinceMs: number;
   /** For a deletion: the path that now has the same file. The deletion waits until that path was acknowledged. */
   readonly movedTo: RelativePath | null;
+  /** For a creation: the path that had the same file or folder before. */
+  readonly movedFrom: RelativePath | null;
 }
 
 /** What `pending` holds in all for a peer. */
@@ -45,9 +48,11 @@ export class PendingTable {
   }
 
   /** Writes a row for a new state of the path: earlier reasons and attempts belonged to the earlier state and go. */
-  put(p: Pick<Pending, "peer" | "path" | "action" | "kind" | "sizeBytes" | "sinceMs" | "movedTo">): void {
+  put(
+    p: Pick<Pending, "peer" | "path" | "action" | "kind" | "sizeBytes" | "sinceMs" | "movedTo" | "movedFrom">,
+  ): void {
     this.#db.run(
-      "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, 'waiting', NULL, NULL, 0, 0, ?, ?)",
+      "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, 'waiting', NULL, NULL, 0, 0, ?, ?, ?)",
       p.peer,
       p.path,
       p.action,
@@ -55,6 +60,7 @@ export class PendingTable {
       p.sizeBytes,
       p.sinceMs,
       p.movedTo,
+      p.movedFrom,
     );
   }
 
@@ -170,6 +176,13 @@ export class PendingTable {
     );
   }
 
+  /** The paths below `folder` that have a row. */
+  below(peer: number, folder: string): RelativePath[] {
+    const [low, high] = rangeBelow(folder);
+    return this.#db.all("SELECT path FROM pending WHERE peer = ? AND path >= ? AND path < ?", peer, low, high)
+      .map((row) => row["path"] as RelativePath);
+  }
+
   *paths(peer: number): IterableIterator<RelativePath> {
     for (const row of this.#db.prepare("SELECT path FROM pending WHERE peer = ?").iterate(peer)) {
       yield (row as Row)["path"] as RelativePath;
@@ -191,5 +204,6 @@ function toPending(row: Row): Pending {
     nextAttemptMs: row["next_attempt_ms"] as number,
     sinceMs: row["since_ms"] as number,
     movedTo: row["moved_to"] as RelativePath | null,
+    movedFrom: row["moved_from"] as RelativePath | null,
   };
 }

@@ -4,6 +4,7 @@ import { Database } from "./database.ts";
 import { FactsTable } from "./facts.ts";
 import { IntentsTable } from "./intents.ts";
 import { LogTable } from "./log.ts";
+import { MovesTable } from "./moves.ts";
 import { ObservedTable } from "./observed.ts";
 import { PartialsTable } from "./partials.ts";
 import { PeersTable } from "./peers.ts";
@@ -23,6 +24,7 @@ export class Store implements Disposable {
   readonly intents: IntentsTable;
   readonly partials: PartialsTable;
   readonly chunkLists: ChunkListsTable;
+  readonly moves: MovesTable;
   readonly log: LogTable;
   readonly facts: FactsTable;
 
@@ -38,6 +40,7 @@ export class Store implements Disposable {
     this.intents = new IntentsTable(this.#db);
     this.partials = new PartialsTable(this.#db);
     this.chunkLists = new ChunkListsTable(this.#db);
+    this.moves = new MovesTable(this.#db);
     this.log = new LogTable(this.#db);
     this.facts = new FactsTable(this.#db);
   }

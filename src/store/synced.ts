@@ -1,6 +1,6 @@
 import type { FileStat, PathState } from "../domain/observation.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
-import { type StatedPath, toState, toStatedPath } from "./acked.ts";
+import { INDEXED_BYTES, type StatedPath, toState, toStatedPath } from "./acked.ts";
 import type { Database, Row } from "./database.ts";
 import { rangeBelow } from "./range.ts";
 
@@ -22,9 +22,6 @@ export interface Owners {
   /** Of one of the other peers: a file, or the same folder. */
   readonly other: Synced | null;
 }
-
-/** Files above this size can be found by their hash (the indexes of `acked` and `synced` in migrations.ts say the same number). */
-export const INDEXED_BYTES = 16_384;
 
 /** The table `synced`. */
 export class SyncedTable {
@@ -79,6 +76,33 @@ export class SyncedTable {
 
   remove(peer: number, path: RelativePath): void {
     this.#db.run("DELETE FROM synced WHERE path = ? AND peer = ?", path, peer);
+  }
+
+  /** Whether another peer has something at a path. */
+  hasOthersAt(peer: number, path: RelativePath): boolean {
+    return this.#db.get("SELECT 1 FROM synced WHERE path = ? AND peer <> ?", path, peer) !== null;
+  }
+
+  /** Paths below `folder`, of all peers. */
+  countBelow(folder: RelativePath): number {
+    const [low, high] = rangeBelow(folder);
+    return Number(
+      this.#db.get("SELECT count(*) AS n FROM synced WHERE path >= ? AND path < ?", low, high)!["n"],
+    );
+  }
+
+  /** A folder has another path now, and so has all that lies in it. */
+  moveFolder(peer: number, from: RelativePath, path: RelativePath): void {
+    const [low, high] = rangeBelow(from);
+    this.#db.run(
+      "UPDATE OR REPLACE synced SET path = ? || substr(path, ?) WHERE peer = ? AND (path = ? OR (path >= ? AND path < ?))",
+      path,
+      [...from].length + 1,
+      peer,
+      from,
+      low,
+      high,
+    );
   }
 
   /** Whether any peer has something below `folder`. */

@@ -4,7 +4,7 @@ import type { RelativePath } from "../domain/relative_path.ts";
 import { localNote } from "../store/log.ts";
 import type { SkipReason } from "../store/skipped.ts";
 import type { Store } from "../store/store.ts";
-import { type Change, nextObservation, type Sighting } from "./sighting.ts";
+import { type Change, nextObservation, type Sighting, withKnownHash } from "./sighting.ts";
 
 /** The key in the table `facts` under which the device of the root is kept: the root has no row in `observed`. */
 const WATCHED_DEVICE = "watched_device";
@@ -114,11 +114,15 @@ export class Page implements Disposable {
           continue;
         }
         const before = store.observed.get(path);
-        const after = nextObservation(before, sighting);
+        let after = nextObservation(before, sighting);
+        const old = before === null && after !== null
+          ? store.observed.otherOf(after.inode, after.device, path)
+          : null;
+        if (old !== null && after !== null) after = withKnownHash(after, old);
         if (after === before && !(sighting.kind === "present" && sighting.distrusted)) continue;
         if (after === null) store.observed.remove(path);
         else if (after !== before) store.observed.put(after);
-        changes.push({ path, before, after });
+        changes.push({ path, before, after, movedFrom: old?.path ?? null });
         written.push(path);
       }
       for (const path of unskips) store.skipped.remove(path);

@@ -7,6 +7,8 @@ export interface Change {
   readonly path: RelativePath;
   readonly before: Observation | null;
   readonly after: Observation | null;
+  /** Where the same file or folder was observed before it was found at this path; `null` if nowhere. */
+  readonly movedFrom: RelativePath | null;
 }
 
 /** What one look found at one path, to be worked into the table `observed`. */
@@ -33,6 +35,17 @@ export function observedStat(stat: FileStat): FileStat {
   // The years 0 to 9999; nearly every time is far inside, so ask only the others.
   if (stat.mtimeMs > -60_000_000_000_000 && stat.mtimeMs < 250_000_000_000_000) return stat;
   return { ...stat, mtimeMs: Date.parse(formatTimestamp(stat.mtimeMs)) };
+}
+
+/**
+ * The observation of a file that was found at a new path, with the hash that was read of it at the old one, if by its stat it cannot
+ * have changed since. A file that was renamed by itself has a new ctime, and is read again; one whose folder was renamed has not.
+ */
+export function withKnownHash(fresh: Observation, before: Observation): Observation {
+  if (fresh.kind !== "file" || fresh.hash !== null || before.hash === null || !sameStat(fresh, before)) {
+    return fresh;
+  }
+  return { ...fresh, hash: before.hash, provisional: before.provisional };
 }
 
 /** Whether a row tells of exactly this, so that there is nothing to do. */

@@ -15,6 +15,7 @@ export const EXTENSIONS = [
   "credit",
   "tree",
   "settled",
+  "moves",
 ] as const;
 
 export type Extension = typeof EXTENSIONS[number];

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { ChunkList } from "../../src/chunks/chunk_list.ts";
 import { Differ, type Run } from "../../src/chunks/differ.ts";
@@ -105,6 +106,15 @@ Deno.test("chunks: an insertion, an overwriting, a removal and an appending cost
       assert.ok(found.literalBytes <= (edit === "nothing" ? 0 : 40_000), `${edit}: ${found.literalBytes}`);
     }
   }
+});
+
+Deno.test("chunks: a list is read from the middle of a buffer as well, as it comes off a link", async () => {
+  const { list } = await diff(bytesOf("list", 100_000), null, null, 262_144);
+  const around = Buffer.alloc(list.length + 8);
+  around.set(list, 3);
+  const read = ChunkList.parse(around.subarray(3, 3 + list.length))!;
+  assert.equal(read.sizeBytes, 100_000);
+  assert.equal(read.count, ChunkList.parse(list)!.count);
 });
 
 Deno.test("chunks: a list that is damaged or of another format is no list", () => {

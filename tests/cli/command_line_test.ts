@@ -207,6 +207,7 @@ Deno.test("status, log and pending read what the database holds", async () => {
         sizeBytes: 5,
         sinceMs: 0,
         movedTo: null,
+        movedFrom: null,
       });
       store.pending.fail(peer, path, "not_owned", "it belongs to carl", null);
       store.skipped.add({ path: "a\nlink", reason: "symlink", message: "links are not sent", sinceMs: 0 });

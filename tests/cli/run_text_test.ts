@@ -187,6 +187,7 @@ Deno.test("how a run with --once ended is told in lines", () => {
       nextAttemptMs: 0,
       sinceMs: NOW,
       movedTo: null,
+      movedFrom: null,
     },
   } as const;
   assert.match(

@@ -143,6 +143,7 @@ Deno.test("a pending path is a line, with its reason below", () => {
     nextAttemptMs: 0,
     sinceMs: Date.parse("2026-11-22T10:00:00Z"),
     movedTo: null,
+    movedFrom: null,
   } as const;
   assert.deepEqual(pendingLines([{ peer: "bert", pending }]), [
     "bert  refused  update  1.5 kB  docs/a.txt",
@@ -161,5 +162,6 @@ Deno.test("a pending path is a line, with its reason below", () => {
     nextAttempt: null,
     since: "2026-11-22T10:00:00.000Z",
     movedTo: null,
+    movedFrom: null,
   });
 });

@@ -11,7 +11,7 @@ import {
 } from "../../src/domain/header.ts";
 import { MirrorError } from "../../src/domain/mirror_error.ts";
 
-const ALL: HeaderExtensions = { folders: true, modes: true, offer: true, pieces: true };
+const ALL: HeaderExtensions = { folders: true, modes: true, offer: true, pieces: true, moves: true };
 const HASH = "0123456789abcdef".repeat(4);
 const HEADER: RawHeader = {
   id: "3f1c0d5e-8a44-4c1b-9b57-000000000001",
@@ -89,10 +89,16 @@ Deno.test("every field that is mistyped is named", () => {
 });
 
 Deno.test("actions that are not known, and paths that are not accepted, have codes of their own", () => {
-  for (const action of ["", "Create", "move", "piece", "constructor", "__proto__", "x".repeat(10_000)]) {
+  for (const action of ["", "Create", "Move", "piece", "constructor", "__proto__", "x".repeat(10_000)]) {
     refuses({ ...HEADER, action }, "unknown_action");
     assert.equal(isOperation({ action }), false);
   }
+  assert.throws(
+    () => parseOperation({ ...HEADER, action: "move", from: "b" }, NO_EXTENSIONS),
+    (error) => error instanceof MirrorError && error.code === "unknown_action",
+  );
+  refuses({ ...HEADER, action: "move" }, "bad_header", '"from"');
+  refuses({ ...HEADER, action: "move", from: "../b" }, "bad_path");
   refuses({ ...HEADER, path: "../a" }, "bad_path");
   refuses({ ...HEADER, path: ".mirrorsync-staging/a" }, "reserved_name");
   refuses({ ...HEADER, path: "x".repeat(5000) }, "name_too_long");
@@ -103,6 +109,7 @@ Deno.test("what an operation says", () => {
     id: HEADER["id"],
     action: "create",
     path: "a/b.txt",
+    from: null,
     mtimeMs: Date.UTC(2026, 10, 22, 10, 0, 0, 123),
     sizeBytes: 15,
     hash: HASH,

@@ -25,6 +25,7 @@ const EXTENSIONS = fc.record({
   modes: fc.boolean(),
   offer: fc.boolean(),
   pieces: fc.boolean(),
+  moves: fc.boolean(),
 });
 const cuts = fc.array(fc.nat(), { maxLength: 8 });
 

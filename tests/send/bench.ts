@@ -126,7 +126,11 @@ export class SendBench implements AsyncDisposable {
     for (const text of paths) {
       const path = text as RelativePath;
       const before = this.store.observed.get(path);
-      changes.push({ path, before, after: await this.#look(path) });
+      const after = await this.#look(path);
+      const movedFrom = after === null || before !== null
+        ? null
+        : this.store.observed.otherPathOf(after.inode, after.device, path);
+      changes.push({ path, before, after, movedFrom });
     }
     this.store.transaction(() => {
       for (const { path, after } of changes) {

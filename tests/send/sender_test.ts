@@ -304,6 +304,7 @@ Deno.test("send: a path that the database does not know but that is on the disk 
         sizeBytes: 0,
         sinceMs: 0,
         movedTo: null,
+        movedFrom: null,
       });
     }
   });

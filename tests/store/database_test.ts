@@ -25,6 +25,7 @@ function pend(store: Store, peer: number, text: string): void {
     sizeBytes: 1,
     sinceMs: 0,
     movedTo: null,
+    movedFrom: null,
   });
 }
 

@@ -11,7 +11,7 @@ import { GunzipMember } from "../../src/receive/gunzip_member.ts";
 import { join, sourceOf } from "./streams.ts";
 import { FRAMES, frameVector } from "./vectors.ts";
 
-const EVERYTHING = { folders: true, modes: true, offer: true, pieces: true };
+const EVERYTHING = { folders: true, modes: true, offer: true, pieces: true, moves: true };
 
 Deno.test("the frames of the document are written byte for byte", () => {
   for (const { name, header, content, bytes } of FRAMES) {
@@ -44,6 +44,7 @@ Deno.test("the operations of the document mean what it says", () => {
     id: "3f1c0d5e-8a44-4c1b-9b57-000000000001",
     action: "create",
     path: "a/b.txt",
+    from: null,
     mtimeMs: Date.UTC(2026, 10, 22, 10, 0, 0, 123),
     sizeBytes: 15,
     hash: "" + frameVector("create").header["hash"],
@@ -62,6 +63,8 @@ Deno.test("the operations of the document mean what it says", () => {
   assert.equal(read("create-executable").executable, true);
   assert.equal(read("offer").offer, true);
   assert.equal(read("piece-final").pieces, true);
+  assert.equal(read("move-file").from, "a/b.txt");
+  assert.deepEqual([read("move-folder").kind, read("move-folder").from], ["folder", "photos"]);
 });
 
 Deno.test("the compressed content of the document unpacks to the size and hash of its header", async () => {

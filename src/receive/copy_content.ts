@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import type { Operation } from "../domain/header.ts";
+import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
+import { Slices } from "../domain/slices.ts";
+import { localNote } from "../store/log.ts";
+import type { Store } from "../store/store.ts";
+import { sameMark } from "./apply.ts";
+import type { Staged, Staging } from "./staging.ts";
+
+const COPY_BYTES = 256 * 1024;
+
+export interface CopyParts {
+  readonly tree: FileTree;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly staging: Staging;
+}
+
+/**
+ * Makes the file that is offered of the same content elsewhere in `synced/`, if the peer has put it there and it is as it was put
+ * there. It is hashed while it is copied: what the disk has spoiled since is not passed on.
+ *
+ * @param stopped Looked at now and then; when it says so, copying ends.
+ * @returns The staged copy; `null` when there is none to be had, or what lies at the path itself may already be it.
+ */
+export async function copyContent(
+  parts: CopyParts,
+  peer: number,
+  operation: Operation,
+  stopped: () => boolean,
+): Promise<Staged | null> {
+  const { tree, store, clock } = parts;
+  const there = await tree.lstat(operation.path);
+  if (there?.kind === "file" && there.sizeBytes === operation.sizeBytes) return null;
+  for (const row of store.synced.withHash(peer, operation.hash, operation.path)) {
+    if (row.path === operation.path) continue;
+    const file = await openAsLeft(tree, row.path, (stat) => sameMark(stat, row));
+    if (file === null) continue;
+    try {
+      const staged = await copy(parts, file, operation, stopped);
+      if (staged !== null) return staged;
+      if (stopped()) return null;
+      const message =
+        "its content is not what the peer had sent, although nobody changed it: the disk may be failing";
+      store.log.add(localNote(clock.now(), "damage", row.path, "damage", message));
+    } finally {
+      file.close();
+    }
+  }
+  return null;
+}
+
+async function openAsLeft(
+  tree: FileTree,
+  path: string,
+  isAsLeft: (stat: ReadHandle["opened"]) => boolean,
+): Promise<ReadHandle | null> {
+  try {
+    const file = await tree.openRead(path);
+    if (isAsLeft(file.opened)) return file;
+    file.close();
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+  }
+  return null;
+}
+
+/** @returns `null` when it was stopped, or the copy has another hash. */
+async function copy(
+  { clock, staging, tree }: CopyParts,
+  file: ReadHandle,
+  operation: Operation,
+  stopped: () => boolean,
+): Promise<Staged | null> {
+  const staged = await staging.create();
+  let good = false;
+  try {
+    const hash = createHash("sha256");
+    const buffer = new Uint8Array(COPY_BYTES);
+    const slices = new Slices(clock);
+    for (let at = 0; at < operation.sizeBytes && !stopped();) {
+      const count = await file.readAt(buffer, at);
+      if (count === 0) break;
+      const bytes = buffer.subarray(0, count);
+      hash.update(bytes);
+      await staged.handle.write(bytes);
+      at += count;
+      if (slices.over) await slices.rest();
+    }
+    good = !stopped() && hash.digest("hex") === operation.hash;
+    return good ? staged : null;
+  } finally {
+    if (!good) {
+      staged.handle.close();
+      await tree.unlink(staged.path);
+    }
+  }
+}

@@ -1,0 +1,275 @@
+import type { EventSink } from "../domain/events.ts";
+import type { Operation } from "../domain/header.ts";
+import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { FileStat } from "../domain/observation.ts";
+import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
+import { ancestorsOf, isBelow, joinPath, parentOf, type RelativePath } from "../domain/relative_path.ts";
+import type { Slices } from "../domain/slices.ts";
+import { formatTimestamp } from "../domain/timestamp.ts";
+import type { Store } from "../store/store.ts";
+import { sameMark } from "./apply.ts";
+import { type Outcome, toOutcome } from "./committer.ts";
+
+/** A move as it was asked for. */
+export type Move = Operation & { readonly from: RelativePath };
+
+export interface MoverParts {
+  readonly tree: FileTree;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly onEvent: EventSink;
+}
+
+/**
+ * Renames what a peer has put into `synced/`: a file, or a folder with all that is in it, whose content then does not travel. Only
+ * what is as the peer left it is moved, and nothing is replaced: in every doubt the answer is `cannot_move`, and the sender does it
+ * in single steps. To be called while nothing is being committed.
+ */
+export class Mover {
+  readonly #parts: MoverParts;
+
+  constructor(parts: MoverParts) {
+    this.#parts = parts;
+  }
+
+  /** Carries out a move; durable when it answers ok. */
+  async move(
+    peer: { readonly number: number; readonly name: string },
+    move: Move,
+    wireBytes: number,
+    slices: Slices,
+  ): Promise<Outcome> {
+    let outcome: Outcome;
+    try {
+      if (!await this.#isDone(peer.number, move)) {
+        if (move.kind === "folder") await this.#moveFolder(peer.number, move, slices);
+        else await this.#moveFile(peer.number, move);
+      }
+      outcome = { status: "ok", kept: false };
+    } catch (error) {
+      outcome = toOutcome(error);
+    }
+    this.#log(peer.name, move, outcome, wireBytes);
+    return outcome;
+  }
+
+  /** Whether it has happened before; what was left undone is done. */
+  async #isDone(peer: number, move: Move): Promise<boolean> {
+    const { from, path, kind, hash, mtimeMs } = move;
+    const { store } = this.#parts;
+    const row = store.synced.get(peer, path);
+    if (row === null || row.state.kind !== kind || row.state.hash !== hash) return false;
+    if (store.synced.get(peer, from) !== null) return false;
+    const now = await this.#look(path);
+    if (kind === "folder") return now?.kind === "folder";
+    if (now === null || !sameMark(now, row)) return false;
+    // A crash can have come between the rename and what belongs to it.
+    if (row.state.mtimeMs !== mtimeMs || row.state.executable !== (move.executable ?? false)) {
+      this.#record(peer, move, now, await this.#dress(move, now));
+    }
+    return true;
+  }
+
+  async #moveFolder(peer: number, { from, path }: Move, slices: Slices): Promise<void> {
+    const { tree, store } = this.#parts;
+    if (isBelow(path, from)) throw cannot(from, "a folder cannot be moved into itself");
+    if ((await this.#look(from))?.kind !== "folder") throw cannot(from, "it is no folder here");
+    await this.#mustBeFree(path);
+    if (store.synced.get(peer, from) === null || store.synced.hasOthersAt(peer, from)) {
+      throw cannot(from, "it is not yours alone");
+    }
+    await this.#mustBeAsLeft(peer, from, slices);
+    const toFlush = await this.#makeParents(path);
+    store.transaction(() => store.moves.begin({ peer, from, path, kind: "folder", inode: 0, mtimeMs: 0 }));
+    await tree.rename(from, path);
+    await this.#flush([...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
+    store.transaction(() => {
+      store.synced.moveFolder(peer, from, path);
+      store.moves.clear();
+    });
+  }
+
+  /** Everything in the folder must be this peer's, and as it left it: what somebody else put there stays where it is. */
+  async #mustBeAsLeft(peer: number, folder: RelativePath, slices: Slices): Promise<void> {
+    const { tree, store } = this.#parts;
+    let found = 0;
+    const open: string[] = [folder];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      for (const { name, stat } of await tree.list(next)) {
+        const path = joinPath(next, name) as RelativePath;
+        const row = store.synced.get(peer, path);
+        // A folder without a row was made for what the peer put into it.
+        const same = row === null
+          ? stat?.kind === "folder" && store.synced.hasBelow(path)
+          : stat !== null && (row.state.kind === "folder" ? stat.kind === "folder" : sameMark(stat, row));
+        if (!same || store.synced.hasOthersAt(peer, path)) {
+          throw cannot(folder, `${path} in it was not put there by you, or was changed here`);
+        }
+        if (stat?.kind === "folder") open.push(path);
+        if (row !== null) found++;
+        if (slices.over) await slices.rest();
+      }
+    }
+    if (found !== store.synced.countBelow(folder)) throw cannot(folder, "something in it is missing here");
+  }
+
+  async #moveFile(peer: number, move: Move): Promise<void> {
+    const { tree, store } = this.#parts;
+    const { from, path } = move;
+    const row = store.synced.get(peer, from);
+    const before = await this.#look(from);
+    if (row === null || before === null || !sameMark(before, row) || row.state.hash !== move.hash) {
+      throw cannot(from, "it is not here as you left it");
+    }
+    await this.#mustBeFree(path);
+    const toFlush = await this.#makeParents(path);
+    store.transaction(() =>
+      store.moves.begin({ peer, from, path, kind: "file", inode: before.inode, mtimeMs: move.mtimeMs })
+    );
+    try {
+      await this.#relink(from, path);
+    } catch (error) {
+      store.moves.clear();
+      throw error;
+    }
+    const disk = await this.#dress(move, before);
+    await this.#flush([...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
+    this.#record(peer, move, before, disk);
+  }
+
+  /** Gives a file that was moved the times and mode that it should have; tells how it looks then. */
+  async #dress(move: Move, before: FileStat): Promise<FileStat> {
+    const { tree } = this.#parts;
+    const { path } = move;
+    const executable = move.executable ?? false;
+    const differs = before.mtimeMs !== move.mtimeMs || (before.executable ?? executable) !== executable;
+    if (before.mtimeMs !== move.mtimeMs) await tree.setTimes(path, move.mtimeMs);
+    if ((before.executable ?? executable) !== executable) await tree.setExecutable(path, executable);
+    if (differs) await tree.flushFile(path);
+    const disk = await tree.lstat(path);
+    if (disk === null || disk.kind !== "file") {
+      throw new FileError("io", `${path} vanished right after it was moved`);
+    }
+    return disk;
+  }
+
+  #record(peer: number, move: Move, before: FileStat, disk: FileStat): void {
+    const { store } = this.#parts;
+    const { from, path, sizeBytes, mtimeMs, hash } = move;
+    store.transaction(() => {
+      store.synced.remove(peer, from);
+      const state = { kind: "file", sizeBytes, mtimeMs, executable: move.executable ?? false, hash } as const;
+      // Edited in the moment of the move: the row tells how the peer's version looked, so that the edit is found and kept.
+      const edited = disk.sizeBytes !== before.sizeBytes ||
+        (disk.mtimeMs !== before.mtimeMs && disk.mtimeMs !== mtimeMs);
+      store.synced.put({ path, peer, state, disk: edited ? { ...before, ctimeMs: -1 } : disk });
+      store.moves.clear();
+    });
+  }
+
+  /** A new name, then the old one goes: the link fails if something has the new name, which a rename would replace. */
+  async #relink(from: RelativePath, path: RelativePath): Promise<void> {
+    const { tree } = this.#parts;
+    try {
+      await tree.link(from, path);
+    } catch (error) {
+      if (!(error instanceof FileError && error.code === "unsupported")) throw error;
+      if (await tree.lstat(path) !== null) throw new FileError("exists", `${path} appeared meanwhile`);
+      return await tree.rename(from, path);
+    }
+    await tree.unlink(from);
+  }
+
+  async #mustBeFree(path: RelativePath): Promise<void> {
+    if (await this.#look(path) !== null) throw cannot(path, "something has that name here");
+  }
+
+  /** Like lstat, but through real folders only. */
+  async #look(path: RelativePath): Promise<FileStat | null> {
+    const { tree } = this.#parts;
+    for (const folder of ancestorsOf(path)) {
+      const stat = await tree.lstat(folder);
+      if (stat === null) return null;
+      if (stat.kind !== "folder") throw cannot(path, `${folder} is no folder here`);
+    }
+    return await tree.lstat(path);
+  }
+
+  /** @returns The folders that have got new entries. */
+  async #makeParents(path: RelativePath): Promise<string[]> {
+    const { tree } = this.#parts;
+    const changed: string[] = [];
+    for (const folder of ancestorsOf(path)) {
+      if (await tree.lstat(folder) !== null) continue;
+      await tree.mkdir(folder);
+      changed.push(parentOf(folder) ?? "");
+    }
+    return changed;
+  }
+
+  async #flush(folders: readonly string[]): Promise<void> {
+    for (const folder of new Set(folders)) await this.#parts.tree.flushFolder(folder);
+  }
+
+  #log(peer: string, move: Move, outcome: Outcome, wireBytes: number): void {
+    const { store, clock, onEvent } = this.#parts;
+    // A question that was answered with no, as an offer that is declined: the sender goes on in another way.
+    if (outcome.status === "error" && outcome.code === "cannot_move") return;
+    try {
+      store.log.add({
+        atMs: clock.now(),
+        id: move.id,
+        direction: "received",
+        action: "move",
+        path: move.path,
+        from: move.from,
+        sizeBytes: move.sizeBytes,
+        hash: move.hash === "" ? null : move.hash,
+        timestamp: formatTimestamp(move.mtimeMs),
+        sender: move.sender,
+        peer,
+        status: outcome.status,
+        code: outcome.status === "error" ? outcome.code : null,
+        error: outcome.status === "error" ? outcome.message : null,
+        wireBytes,
+      });
+    } catch (error) {
+      onEvent({
+        kind: "problem",
+        level: "warning",
+        message: `a move could not be logged: ${messageOf(error)}`,
+      });
+    }
+  }
+}
+
+/** After a crash: finds out whether the move that was begun happened, and writes down what is. */
+export async function recoverMoves(parts: Pick<MoverParts, "tree" | "store">): Promise<void> {
+  const { tree, store } = parts;
+  for (const { peer, from, path, kind, inode, mtimeMs } of store.moves.list()) {
+    const [old, now] = [await tree.lstat(from), await tree.lstat(path)];
+    store.transaction(() => {
+      if (kind === "folder" && old === null && now?.kind === "folder") {
+        store.synced.moveFolder(peer, from, path);
+      }
+      const row = kind === "file" ? store.synced.get(peer, from) : null;
+      const sameTime = now?.mtimeMs === row?.disk.mtimeMs || now?.mtimeMs === mtimeMs;
+      if (
+        row !== null && now?.kind === "file" && now.inode === inode && sameTime &&
+        now.sizeBytes === row.disk.sizeBytes
+      ) {
+        store.synced.put({ ...row, path, state: { ...row.state, mtimeMs: now.mtimeMs }, disk: now });
+        store.synced.remove(peer, from);
+      }
+    });
+    // The new name was made and the old one not yet removed: one file under two names.
+    const twice = kind === "file" && old?.kind === "file" && now?.kind === "file" && old.inode === inode &&
+      now.inode === inode && inode !== 0;
+    if (twice) await tree.unlink(from);
+    store.moves.clear();
+  }
+}
+
+function cannot(path: string, why: string): MirrorError {
+  return new MirrorError("cannot_move", `${path} cannot be moved: ${why}`);
+}
