@@ -114,7 +114,7 @@ export class Mover {
   }
 
   async #moveFile(peer: number, move: Move): Promise<void> {
-    const { tree, store } = this.#parts;
+    const { store } = this.#parts;
     const { from, path } = move;
     const row = store.synced.get(peer, from);
     const before = await this.#look(from);
