@@ -13,6 +13,7 @@ export const ROOMS: readonly string[] = [
     "chunks",
     "send",
     "receive",
+    "verify",
     "auth",
     "peer",
     "cli",

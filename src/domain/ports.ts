@@ -116,6 +116,8 @@ export interface FileTree {
   rmdir(path: string): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
   setExecutable(path: string, executable: boolean): Promise<void>;
+  /** Gives a file the permissions of another one, and its owner where that is allowed (a no-op where there are none). */
+  copyMode(from: string, to: string): Promise<void>;
   /** Makes content and times of a file that is there already durable. */
   flushFile(path: string): Promise<void>;
   /** Makes the entries of a folder durable (a no-op where the system has no such call). */

@@ -2,7 +2,7 @@ import type { EventSink } from "../domain/events.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
-import type { PeerLinkStatus, Problem, RunStatus } from "../domain/status.ts";
+import type { PeerLinkStatus, Problem, RunStatus, TransferStatus } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
 import type { Link } from "../link/link.ts";
 import { LinkManager } from "../link/link_manager.ts";
@@ -18,6 +18,7 @@ import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
 import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
+import { Verification } from "./verification.ts";
 
 /** All that a peer is built from. Every port is handed in. */
 export interface PeerParts {
@@ -96,6 +97,7 @@ class PeerRun implements RunningPeer {
   #links: LinkManager | null = null;
   #listener: Listener | null = null;
   #observer: Observer | null = null;
+  #verification: Verification | null = null;
   #scanned = false;
   #scanSeenMs: number | null = null;
   #scanning: Promise<unknown> = Promise.resolve();
@@ -143,6 +145,18 @@ class PeerRun implements RunningPeer {
       },
     });
     this.#receiver = receiver;
+    this.#verification = new Verification({
+      ...{ store, watched, synced, clock, random },
+      exclusive: (work) => receiver.exclusive(work),
+      partners: () =>
+        [...this.#partners.values()].map(({ peer, sender }) => ({
+          peer,
+          link: this.#links?.linkTo(peer.number) ?? null,
+          compare: () => sender.compareNow(),
+        })),
+      transferred: () => this.#transfers().reduce((sum, { doneBytes }) => sum + doneBytes, 0),
+      onProblem: (message) => onEvent({ kind: "problem", level: "warning", message }),
+    });
     const links = new LinkManager({
       network,
       clock,
@@ -205,9 +219,11 @@ class PeerRun implements RunningPeer {
     this.#cancelPoll();
     this.#cancelOnce();
     this.#listener?.close();
+    this.#verification?.stop();
     await this.#observer?.stop();
     await this.#scanning;
     await this.#links?.stop();
+    await this.#verification?.ended();
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
   }
@@ -276,6 +292,7 @@ class PeerRun implements RunningPeer {
     if (header["action"] === "resume" && link.has("pieces")) {
       return await this.#partners.get(link.peer.number)?.sender.resume(header, content);
     }
+    if (link.has("verify") && await this.#verification!.takes(link, header, content)) return;
     await this.#receiver!.onFrame(link, header, content);
   }
 
@@ -440,6 +457,7 @@ class PeerRun implements RunningPeer {
         }
       }
       this.#onScans();
+      this.#verification?.poll();
       if (clock.monotonic() - this.#prunedMs > PRUNE_MS || this.#prunedMs === 0) {
         this.#prunedMs = clock.monotonic();
         store.log.prune(clock.now() - settings.logDays * 86_400_000);
@@ -483,10 +501,7 @@ class PeerRun implements RunningPeer {
       watched: watched.root,
       synced: synced.root,
       peers: [...this.#partners.values()].map((partner) => this.#linkStatus(partner)),
-      transfers: [
-        ...[...this.#partners.values()].flatMap(({ sender }) => sender.transfers()),
-        ...this.#receiver?.transfers() ?? [],
-      ],
+      transfers: this.#transfers(),
       rate: this.#traffic.rate(links),
       total: {
         sentBytes: total.sent,
@@ -500,6 +515,11 @@ class PeerRun implements RunningPeer {
       lastPath: this.#lastPath,
       problems: this.#problems(observed?.problem ?? null),
     };
+  }
+
+  #transfers(): TransferStatus[] {
+    const sending = [...this.#partners.values()].flatMap(({ sender }) => sender.transfers());
+    return [...sending, ...this.#receiver?.transfers() ?? []];
   }
 
   #linkStatus({ peer, sender, sinceMs, reason }: Partner): PeerLinkStatus {

@@ -120,6 +120,11 @@ export class Receiver {
     }
   }
 
+  /** Runs `work` while nothing is being committed. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    return this.#committer.exclusive(work);
+  }
+
   /** The large files that are on their way in. */
   transfers(): TransferStatus[] {
     return [...this.#intakes.values()].flatMap(({ transfers }) =>

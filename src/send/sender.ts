@@ -71,7 +71,7 @@ export class Sender {
   #recording = false;
   #link: Link | null = null;
   #compared = false;
-  #comparing: Promise<void> | null = null;
+  #comparing: Promise<number | null> | null = null;
   /** Only for a peer whose disk folds names. */
   #folded: FoldedNames | null = null;
   #cancelDue: () => void = () => {};
@@ -140,6 +140,17 @@ export class Sender {
     });
   }
 
+  /**
+   * Compares the trees after whatever comparison is under way.
+   *
+   * @returns At how many paths the peer held other than was believed; `null` when it could not be found out. Never rejects.
+   */
+  async compareNow(): Promise<number | null> {
+    await this.#comparing;
+    this.compare();
+    return await this.#comparing;
+  }
+
   /** Some paths have a new state; their rows in `pending` are written. */
   note(paths: Iterable<RelativePath>): void {
     const noted = [...paths];
@@ -189,14 +200,14 @@ export class Sender {
     this.#parts.onProgress(null);
   }
 
-  async #compareOn(link: Link): Promise<void> {
+  async #compareOn(link: Link): Promise<number | null> {
     const { store, random, clock, onEvent, peer } = this.#parts;
     try {
       while (this.#inFlight.size > 0 && !link.isClosed) {
         await new Promise<void>((resolve) => clock.after(10, resolve));
       }
       this.#record();
-      if (link.isClosed) return;
+      if (link.isClosed) return null;
       const corrected = await compareTrees({ store, link, random, now: () => clock.now() });
       if (corrected.length > 0) {
         const message =
@@ -205,11 +216,16 @@ export class Sender {
       }
       this.#order.restart();
       this.#compared = true;
+      return corrected.length;
     } catch (error) {
-      if (link.isClosed) return;
-      link.close(
-        error instanceof MirrorError ? error : new MirrorError("failed", messageOf(error), { cause: error }),
-      );
+      if (!link.isClosed) {
+        link.close(
+          error instanceof MirrorError
+            ? error
+            : new MirrorError("failed", messageOf(error), { cause: error }),
+        );
+      }
+      return null;
     }
   }
 

@@ -18,6 +18,15 @@ export class FactsTable {
     this.#db.run("INSERT OR REPLACE INTO facts VALUES (?, ?)", key, JSON.stringify(value));
   }
 
+  /** The keys that begin with `prefix`, in their order. */
+  keys(prefix: string): string[] {
+    return this.#db.all(
+      "SELECT key FROM facts WHERE substr(key, 1, length(?)) = ? ORDER BY key",
+      prefix,
+      prefix,
+    ).map((row) => row["key"] as string);
+  }
+
   remove(key: string): void {
     this.#db.run("DELETE FROM facts WHERE key = ?", key);
   }

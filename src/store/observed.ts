@@ -67,6 +67,13 @@ export class ObservedTable {
     }
   }
 
+  /** A page of what was observed after `after` (`""`: from the start), in the order of the paths. */
+  page(after: string, limit: number): Observation[] {
+    return this.#db.all("SELECT * FROM observed WHERE path > ? ORDER BY path LIMIT ?", after, limit).map(
+      toObservation,
+    );
+  }
+
   /** The observations directly inside `folder`. */
   childrenOf(folder: string): Observation[] {
     const [low, high] = rangeBelow(folder);

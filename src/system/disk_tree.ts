@@ -227,6 +227,28 @@ export class DiskTree implements FileTree {
     });
   }
 
+  copyMode(from: string, to: string): Promise<void> {
+    return this.#call("change the mode of", to, (at) => {
+      if (WINDOWS) return;
+      const { mode, uid, gid } = this.#mustNotBeLink(from, this.#at(from));
+      const now = this.#mustNotBeLink(to, at);
+      let bits = 0o7777;
+      if (uid !== now.uid || gid !== now.gid) {
+        try {
+          Deno.chownSync(at, uid, gid);
+        } catch (error) {
+          // Only root may give files away. What stays ours must not run as us because it ran as its owner.
+          if (!(error instanceof Deno.errors.PermissionDenied || systemCodeOf(error) === "EPERM")) {
+            throw error;
+          }
+          bits = 0o777;
+        }
+      }
+      // After the owner: giving a file away takes some bits off.
+      if (mode !== null) Deno.chmodSync(at, mode & bits);
+    });
+  }
+
   #mustNotBeLink(path: string, at: string): Deno.FileInfo {
     const info = Deno.lstatSync(at);
     if (path !== "" && info.isSymlink) {

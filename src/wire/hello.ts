@@ -16,6 +16,7 @@ export const EXTENSIONS = [
   "tree",
   "settled",
   "moves",
+  "verify",
 ] as const;
 
 export type Extension = typeof EXTENSIONS[number];

@@ -397,6 +397,10 @@ export class HookedTree implements FileTree {
     return this.#run("setExecutable", [path], () => this.#inner.setExecutable(path, executable));
   }
 
+  copyMode(from: string, to: string): Promise<void> {
+    return this.#run("copyMode", [from, to], () => this.#inner.copyMode(from, to));
+  }
+
   flushFile(path: string): Promise<void> {
     return this.#run("flushFile", [path], () => this.#inner.flushFile(path));
   }
