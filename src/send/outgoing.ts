@@ -71,6 +71,8 @@ export class Outgoing {
   #turn = 0;
   #stopped = false;
   readonly #slices: Slices;
+  /** Bytes that are given in one piece on this link, at most. */
+  readonly #pieceBytes: number;
   readonly #cutting: Cutting;
   readonly #free: Uint8Array[] = [];
   #buffers = 0;
@@ -81,6 +83,7 @@ export class Outgoing {
     this.#parts = parts;
     this.#compression = new Compression(() => parts.clock.monotonic());
     this.#slices = new Slices(parts.clock);
+    this.#pieceBytes = Math.min(PIECE_BYTES, parts.link.pieceBytes);
     this.#cutting = parts.base?.chunks.cutting ?? cuttingFor(parts.stat.sizeBytes);
   }
 
@@ -148,7 +151,7 @@ export class Outgoing {
     let at = start.offset;
     if (resume !== null && resume.plainUntil > at) {
       const end = Math.min(resume.plainUntil, stat.sizeBytes);
-      for await (const bytes of this.#read(at, end)) {
+      for await (const bytes of this.#read(at, end, this.#pieceBytes)) {
         hash.update(bytes);
         const piece = new ScriptWriter(at, await this.#buffer());
         piece.literal(bytes);
@@ -172,9 +175,16 @@ export class Outgoing {
         if (piece.length >= COPIED_BYTES || piece.steps >= SCRIPT_STEPS) await flush();
       },
       literal: async (bytes) => {
-        hash.update(bytes);
-        piece.literal(bytes);
-        if (piece.literalBytes >= (piece.hasCopies ? SCRIPT_BYTES : PIECE_BYTES)) await flush();
+        for (let taken = 0; taken < bytes.length; taken += this.#pieceBytes) {
+          const part = bytes.subarray(taken, taken + this.#pieceBytes);
+          hash.update(part);
+          piece.literal(part);
+          if (
+            piece.literalBytes >= Math.min(piece.hasCopies ? SCRIPT_BYTES : PIECE_BYTES, this.#pieceBytes)
+          ) {
+            await flush();
+          }
+        }
       },
     });
     for await (const bytes of this.#read(at, stat.sizeBytes)) {
@@ -205,11 +215,11 @@ export class Outgoing {
   }
 
   /** The file's bytes; gives others their turn now and then. The buffer is used again for the next part. */
-  async *#read(from: number, to: number): AsyncGenerator<Uint8Array> {
+  async *#read(from: number, to: number, partBytes = READ_BYTES): AsyncGenerator<Uint8Array> {
     const { file } = this.#parts;
-    const buffer = new Uint8Array(READ_BYTES);
+    const buffer = new Uint8Array(partBytes);
     for (let at = from; at < to;) {
-      const part = buffer.subarray(0, Math.min(READ_BYTES, to - at));
+      const part = buffer.subarray(0, Math.min(partBytes, to - at));
       const count = await file.readAt(part, at);
       if (count === 0) return;
       at += count;
@@ -265,10 +275,14 @@ export class Outgoing {
     }
     // A link that breaks tells everybody; here it only matters that the buffer is free again.
     const free = () => this.#giveBack(piece.room);
-    link.notify("bulk", header, content).then(free, free);
+    const doneBytes = piece.offset + piece.length;
+    // Under a limit pieces wait long for their turn: done is what was handed over.
+    link.notify("bulk", header, content).then(() => {
+      free();
+      onProgress(doneBytes);
+    }, free);
     this.wireBytes += frameBytes(header, content.length);
     this.#compression.sent(content.length);
-    onProgress(piece.offset + piece.length);
   }
 }
 
