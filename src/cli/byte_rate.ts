@@ -25,16 +25,17 @@ export const BYTE_RATE_RULE =
  */
 export function parseByteRate(value: string | number): number | null {
   const text = String(value).trim();
+  const shown = typeof value === "string" ? JSON.stringify(value) : text;
   if (text === "none") return null;
   const match = /^(\d+(?:\.\d+)?) ?([A-Za-z]*)(?:\/s)?$/.exec(text);
   const unit = match === null ? undefined : UNITS[match[2]!];
   if (match === null || unit === undefined) {
-    throw new Error(`${JSON.stringify(value)} is ${whyNot(text, match?.[2])}`);
+    throw new Error(`${shown} is ${whyNot(text, match?.[2])}`);
   }
   const bytesPerSecond = Math.round(Number(match[1]) * unit);
   if (Number(match[1]) === 0) return null;
-  if (bytesPerSecond < MIN_BYTES_PER_SECOND) throw new Error(`${JSON.stringify(value)} is too little`);
-  if (!Number.isSafeInteger(bytesPerSecond)) throw new Error(`${JSON.stringify(value)} is too much`);
+  if (bytesPerSecond < MIN_BYTES_PER_SECOND) throw new Error(`${shown} is too little`);
+  if (!Number.isSafeInteger(bytesPerSecond)) throw new Error(`${shown} is too much`);
   return bytesPerSecond;
 }
 

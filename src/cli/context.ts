@@ -28,10 +28,10 @@ export function addressFlag(text: string): Address {
   }
 }
 
-/** Reads the value of a flag that is a limit in bytes a second; `null` for none. */
-export function byteRateFlag(text: string): number | null {
+/** Reads the value of a flag that is a limit in bytes a second. (`null` would be no value at all to commander.) */
+export function byteRateFlag(text: string): number | "none" {
   try {
-    return parseByteRate(text);
+    return parseByteRate(text) ?? "none";
   } catch (error) {
     throw new InvalidArgumentError(`${messageOf(error)}. It must be ${BYTE_RATE_RULE}.`);
   }

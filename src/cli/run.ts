@@ -6,6 +6,7 @@ import type { RunStatus } from "../domain/status.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { OnceResult } from "../peer/once.ts";
 import type { PeerParts, RunningPeer } from "../peer/peer.ts";
+import type { Settings } from "../peer/settings.ts";
 import type { Store } from "../store/store.ts";
 import { loadConfig } from "./config.ts";
 import { type Action, addressFlag, byteRateFlag, type Context } from "./context.ts";
@@ -30,8 +31,8 @@ interface Flags {
   readonly listen?: Address;
   readonly peer?: Address;
   readonly once?: true;
-  /** `null`: none, whatever the config says. */
-  readonly limit?: number | null;
+  /** `none`: whatever the config says. */
+  readonly limit?: number | "none";
 }
 
 /** Adds `mirrorsync run`. */
@@ -90,9 +91,7 @@ async function run({ home, output }: Context, flags: Flags): Promise<number> {
     identity,
     store,
     folders,
-    settings: flags.limit === undefined
-      ? config.settings
-      : { ...config.settings, limitBytesPerSecond: flags.limit },
+    settings: chosenSettings(config.settings, flags),
     listen: flags.listen ?? config.listen ?? await defaultListenAddress(),
     dial: flags.peer ?? config.peer,
     once: flags.once ?? false,
@@ -153,6 +152,12 @@ function endOnCrash(crash: (error: unknown) => void): Disposable {
       globalThis.removeEventListener("error", thrown);
     },
   };
+}
+
+/** The config's settings, with what the flags say instead. */
+function chosenSettings(settings: Settings, { limit }: Flags): Settings {
+  if (limit === undefined) return settings;
+  return { ...settings, limitBytesPerSecond: limit === "none" ? null : limit };
 }
 
 /** The folders that flags and config name. @throws {MirrorError} `wrong_usage` when one is not named, or `bad_folder`. */

@@ -10,9 +10,10 @@ export interface Limits {
   readonly receive: Pacer;
 }
 
-/** Pieces under a limit stand for this long: a save that is made meanwhile waits no longer. */
+/** Pieces under a limit stand for this long: a save that is made meanwhile waits no longer… */
 const PIECE_MS = 100;
-const MIN_PIECE_BYTES = 4 * 1024;
+/** …but what a piece has beside its content (about 400 bytes) must stay little beside it. */
+const MIN_PIECE_BYTES = 16 * 1024;
 const MAX_PIECE_BYTES = 256 * 1024;
 /**
  * How much of what the receiver asks for is sent: a little less, so that what piled up while it was busy gets less again. Else it

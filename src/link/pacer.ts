@@ -3,9 +3,9 @@ import { TokenBucket } from "../domain/token_bucket.ts";
 import type { Pace } from "../wire/pace.ts";
 
 /** What may be caught up after a rest. It must outlast a busy control thread, and stay small beside the bytes of two seconds. */
-const BURST_MS = 50;
+const BURST_MS = 40;
 /** How long the bytes of one write or read stand for. */
-const SLICE_MS = 25;
+const SLICE_MS = 20;
 const MIN_SLICE_BYTES = 1024;
 const MAX_SLICE_BYTES = 256 * 1024;
 
