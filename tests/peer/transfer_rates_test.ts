@@ -18,7 +18,7 @@ Deno.test("each transfer has a rate of its own, and the time that is left at it"
   await clock.advance(1000);
   assert.deepEqual(look(transfer("b", 5500), transfer("a", 2000)), [[250, 18_000], [1000, 8000]]);
   await clock.advance(6000);
-  assert.deepEqual(look(transfer("a", 2000), transfer("b", 10_000)).map(([, leftMs]) => leftMs), [24_000, 0]);
+  assert.deepEqual(look(transfer("a", 2000), transfer("b", 10_000)).map(([, leftMs]) => leftMs), [null, 0]);
   await clock.advance(6000);
   assert.deepEqual(look(transfer("a", 2000)), [[0, null]], "it does not move");
 });
