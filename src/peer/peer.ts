@@ -4,6 +4,7 @@ import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
 import type { PeerLinkStatus, Problem, RunStatus } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
+import { limitsOf } from "../link/limits.ts";
 import type { Link } from "../link/link.ts";
 import { LinkManager } from "../link/link_manager.ts";
 import { Receiver } from "../receive/receiver.ts";
@@ -18,6 +19,7 @@ import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
 import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
+import { TransferRates } from "./transfer_rates.ts";
 
 /** All that a peer is built from. Every port is handed in. */
 export interface PeerParts {
@@ -52,6 +54,8 @@ export interface RunningPeer {
 
 /** Bytes that a peer may send before we have taken them. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** The same under a limit: what is on its way is in the way of what comes after. Less would leave no room for other programs' pieces. */
+const LIMITED_WINDOW_BYTES = 2 * 1024 * 1024;
 /** How often the database is looked at for what other processes want, and the status is written for them to read. */
 const POLL_MS = 500;
 /** How often the log is brought down to its age. */
@@ -92,6 +96,7 @@ class PeerRun implements RunningPeer {
   readonly #startedMs: number;
   readonly #partners = new Map<number, Partner>();
   readonly #traffic: Traffic;
+  readonly #rates: TransferRates;
   #receiver: Receiver | null = null;
   #links: LinkManager | null = null;
   #listener: Listener | null = null;
@@ -115,6 +120,7 @@ class PeerRun implements RunningPeer {
     this.#parts = parts;
     this.#startedMs = parts.clock.now();
     this.#traffic = new Traffic(parts.clock);
+    this.#rates = new TransferRates(parts.clock);
     this.finished = new Promise((resolve) => this.#resolveFinished = resolve);
   }
 
@@ -143,6 +149,7 @@ class PeerRun implements RunningPeer {
       },
     });
     this.#receiver = receiver;
+    const limit = settings.limitBytesPerSecond;
     const links = new LinkManager({
       network,
       clock,
@@ -154,8 +161,10 @@ class PeerRun implements RunningPeer {
         name: this.#parts.name,
         process: random.uuid(),
         folding: receiver.folding,
-        windowBytes: WINDOW_BYTES,
+        windowBytes: limit === null ? WINDOW_BYTES : LIMITED_WINDOW_BYTES,
+        ...(limit === null ? {} : { receiveBytesPerSecond: limit }),
       },
+      limits: limit === null ? null : limitsOf(limit, clock),
       peers: () => store.peers.list(),
       dial: this.#parts.dial,
       onFrame: (link, header, content) => this.#onFrame(link, header, content),
@@ -483,10 +492,11 @@ class PeerRun implements RunningPeer {
       watched: watched.root,
       synced: synced.root,
       peers: [...this.#partners.values()].map((partner) => this.#linkStatus(partner)),
-      transfers: [
+      transfers: this.#rates.measure([
         ...[...this.#partners.values()].flatMap(({ sender }) => sender.transfers()),
         ...this.#receiver?.transfers() ?? [],
-      ],
+      ]),
+      limitBytesPerSecond: this.#parts.settings.limitBytesPerSecond,
       rate: this.#traffic.rate(links),
       total: {
         sentBytes: total.sent,

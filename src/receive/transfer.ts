@@ -5,7 +5,7 @@ import { MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 import { checkNameOn, parseRelativePath, type RelativePath } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
-import type { TransferStatus } from "../domain/status.ts";
+import type { TransferProgress } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
@@ -387,7 +387,7 @@ export class Transfer {
     this.#bases = null;
   }
 
-  status(): TransferStatus {
+  status(): TransferProgress {
     return {
       direction: "receiving",
       peer: this.#parts.peer.name,

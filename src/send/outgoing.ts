@@ -72,6 +72,8 @@ export class Outgoing {
   readonly #slices: Slices;
   #bases: Base[];
   #cutting: Cutting;
+  /** Bytes that are given in one piece on this link, at most. */
+  readonly #pieceBytes: number;
   readonly #free: Uint8Array[] = [];
   #buffers = 0;
   readonly #waitingForBuffer: ((buffer: Uint8Array) => void)[] = [];
@@ -83,6 +85,7 @@ export class Outgoing {
     this.#slices = new Slices(parts.clock);
     this.#bases = [...parts.bases];
     this.#cutting = this.#bases[0]?.chunks.cutting ?? cuttingFor(parts.stat.sizeBytes);
+    this.#pieceBytes = Math.min(PIECE_BYTES, parts.link.pieceBytes);
   }
 
   /** How often the receiver has made it begin anew. */
@@ -165,7 +168,7 @@ export class Outgoing {
     let at = start.offset;
     if (resume !== null && resume.plainUntil > at) {
       const end = Math.min(resume.plainUntil, stat.sizeBytes);
-      for await (const bytes of this.#read(at, end)) {
+      for await (const bytes of this.#read(at, end, this.#pieceBytes)) {
         hash.update(bytes);
         const piece = new ScriptWriter(at, await this.#buffer());
         piece.literal(bytes);
@@ -175,7 +178,7 @@ export class Outgoing {
       if (at < end) throw changed(observed);
     }
     const bases = this.#bases;
-    const pieces = new Pieces(at, await this.#buffer());
+    const pieces = new Pieces(at, await this.#buffer(), this.#pieceBytes);
     const flush = async () => {
       if (pieces.open.length === 0) return;
       await this.#send(pieces.open, hash, bases[pieces.base]?.hash ?? null);
@@ -222,11 +225,11 @@ export class Outgoing {
   }
 
   /** The file's bytes; gives others their turn now and then. The buffer is used again for the next part. */
-  async *#read(from: number, to: number): AsyncGenerator<Uint8Array> {
+  async *#read(from: number, to: number, partBytes = READ_BYTES): AsyncGenerator<Uint8Array> {
     const { file } = this.#parts;
-    const buffer = new Uint8Array(READ_BYTES);
+    const buffer = new Uint8Array(partBytes);
     for (let at = from; at < to;) {
-      const part = buffer.subarray(0, Math.min(READ_BYTES, to - at));
+      const part = buffer.subarray(0, Math.min(partBytes, to - at));
       const count = await file.readAt(part, at);
       if (count === 0) return;
       at += count;
@@ -285,10 +288,14 @@ export class Outgoing {
     }
     // A link that breaks tells everybody; here it only matters that the buffer is free again.
     const free = () => this.#giveBack(piece.room);
-    link.notify("bulk", header, content).then(free, free);
+    const doneBytes = piece.offset + piece.length;
+    // Under a limit pieces wait long for their turn: done is what was handed over.
+    link.notify("bulk", header, content).then(() => {
+      free();
+      onProgress(doneBytes);
+    }, free);
     this.wireBytes += frameBytes(header, content.length);
     this.#compression.sent(content.length);
-    onProgress(piece.offset + piece.length);
   }
 }
 

@@ -5,7 +5,7 @@ import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mi
 import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
-import type { TransferStatus } from "../domain/status.ts";
+import type { TransferProgress } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
 import type { Pending } from "../store/pending.ts";
@@ -108,7 +108,7 @@ export class Sender {
   }
 
   /** The large files that are on their way out. */
-  transfers(): TransferStatus[] {
+  transfers(): TransferProgress[] {
     const peer = this.#parts.peer.name;
     return [...this.#progress].map(([path, p]) => ({ direction: "sending", peer, path, ...p }));
   }
