@@ -90,6 +90,7 @@ function measureBytes(session: Session, name: ToolName, scenario: Scenario): Pro
     const before = wire.bytes;
     await mirror.bring(change);
     await mirror.settled();
+    await mirror.rest(); // what it still says about the change afterwards counts too
     await wire.quiet();
     const bytes = wire.bytes - before;
     await verify(session, mirror, change.what);
