@@ -181,7 +181,7 @@ export class Receiver {
     costBytes: number,
   ): Promise<void> {
     const operation = parseOperation(header, link.headerExtensions);
-    const headBytes = frameBytes(header, 0);
+    const headBytes = content.headBytes;
     const contentBytes = content.contentLeft;
     checkNameOn(this.#parts.system, operation.path);
     checkContentLength(operation, contentBytes);

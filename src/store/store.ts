@@ -47,6 +47,11 @@ export class Store implements Disposable {
     return this.#db.transaction(work);
   }
 
+  /** See {@linkcode Database.relaxedTransaction}. */
+  relaxedTransaction<T>(work: () => T): T {
+    return this.#db.relaxedTransaction(work);
+  }
+
   /** See {@linkcode Database.snapshot}. */
   snapshot<T>(work: () => T): T {
     return this.#db.snapshot(work);

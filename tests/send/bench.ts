@@ -128,14 +128,14 @@ export class SendBench implements AsyncDisposable {
       const before = this.store.observed.get(path);
       changes.push({ path, before, after: await this.#look(path) });
     }
-    this.store.transaction(() => {
+    const creations = this.store.transaction(() => {
       for (const { path, after } of changes) {
         if (after === null) this.store.observed.remove(path);
         else this.store.observed.put(after);
       }
-      noteChanges(this.store, [this.peer], changes, this.clock.now());
+      return noteChanges(this.store, [this.peer], changes, this.clock.now());
     });
-    this.sender.note(changes.map(({ path }) => path));
+    this.sender.note(changes.map(({ path }) => path), creations.get(this.peer));
   }
 
   async #look(path: RelativePath): Promise<Observation | null> {
