@@ -209,6 +209,7 @@ class PeerRun implements RunningPeer {
     await this.#observer?.stop();
     await this.#scanning;
     await this.#links?.stop();
+    await this.#receiver?.close();
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
   }

@@ -164,6 +164,11 @@ export class Receiver {
     while (intake !== undefined && intake.unanswered.size > 0) await Promise.all(intake.unanswered);
   }
 
+  /** To be called when nothing comes any more: what was committed becomes durable without its journal. */
+  close(): Promise<void> {
+    return this.#committer.close();
+  }
+
   #intake(link: Link): Intake {
     let intake = this.#intakes.get(link);
     if (intake === undefined) {

@@ -3,6 +3,7 @@ import { ChunkListsTable } from "./chunk_lists.ts";
 import { Database } from "./database.ts";
 import { FactsTable } from "./facts.ts";
 import { IntentsTable } from "./intents.ts";
+import { JournalsTable } from "./journals.ts";
 import { LogTable } from "./log.ts";
 import { ObservedTable } from "./observed.ts";
 import { PartialsTable } from "./partials.ts";
@@ -21,6 +22,7 @@ export class Store implements Disposable {
   readonly pending: PendingTable;
   readonly synced: SyncedTable;
   readonly intents: IntentsTable;
+  readonly journals: JournalsTable;
   readonly partials: PartialsTable;
   readonly chunkLists: ChunkListsTable;
   readonly log: LogTable;
@@ -36,6 +38,7 @@ export class Store implements Disposable {
     this.pending = new PendingTable(this.#db);
     this.synced = new SyncedTable(this.#db);
     this.intents = new IntentsTable(this.#db);
+    this.journals = new JournalsTable(this.#db);
     this.partials = new PartialsTable(this.#db);
     this.chunkLists = new ChunkListsTable(this.#db);
     this.log = new LogTable(this.#db);
