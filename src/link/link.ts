@@ -67,6 +67,7 @@ export class Link {
   >();
   #hello: Hello | null = null;
   #shared: ReadonlySet<Extension> = new Set();
+  #headerExtensions = NO_EXTENSIONS;
   #credit = new Credit(Infinity);
   #held: Promise<void> | null = null;
   /** Resolves when the peer has ended its direction. */
@@ -80,6 +81,7 @@ export class Link {
   #cancelTick: () => void = () => {};
   #ended: MirrorError | null = null;
   #resolveClosed!: (reason: MirrorError) => void;
+  readonly #onWriteFailure = (error: unknown) => this.close(linkError(error));
 
   constructor(
     parts: {
@@ -129,20 +131,20 @@ export class Link {
 
   /** The optional header fields that may be used on this link. */
   get headerExtensions(): HeaderExtensions {
-    if (this.#hello === null) return NO_EXTENSIONS;
-    return {
-      folders: this.has("folders"),
-      modes: this.has("modes"),
-      offer: this.has("offer"),
-      pieces: this.has("pieces"),
-      moves: this.has("moves"),
-    };
+    return this.#headerExtensions;
   }
 
   /** Makes the link a full one. */
   becomeFull(theirs: Hello, ours: Hello): void {
     this.#hello = theirs;
     this.#shared = new Set([...theirs.extensions].filter((extension) => ours.extensions.has(extension)));
+    this.#headerExtensions = {
+      folders: this.has("folders"),
+      modes: this.has("modes"),
+      offer: this.has("offer"),
+      pieces: this.has("pieces"),
+      moves: this.has("moves"),
+    };
     this.#credit = new Credit(this.has("credit") ? theirs.windowBytes : Infinity);
     this.#writer.pace = paceTowards(theirs, this.#limits, this.#clock);
   }
@@ -207,7 +209,7 @@ export class Link {
    */
   request(lane: Lane, header: { readonly id: string }, content: Uint8Array | null = null): Promise<Reply> {
     const reply = this.expectReply(header.id);
-    this.#writer.send(lane, header, content).catch((error) => this.close(linkError(error)));
+    this.#writer.post(lane, header, content, this.#onWriteFailure);
     return reply;
   }
 
@@ -242,7 +244,7 @@ export class Link {
 
   /** Answers a request. */
   reply(header: object, content: Uint8Array | null = null): void {
-    this.#writer.send("control", header, content).catch((error) => this.close(linkError(error)));
+    this.#writer.post("control", header, content, this.#onWriteFailure);
   }
 
   /** Answers a request with an error; without an id when the request had none that could be read. */

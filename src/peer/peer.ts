@@ -109,6 +109,7 @@ class PeerRun implements RunningPeer {
   #noSpaceMs: number | null = null;
   #changesSeen = 0;
   #prunedMs = 0;
+  #tellingSoon = false;
   #statusWritten = "";
   #cancelPoll: () => void = () => {};
   #cancelOnce: () => void = () => {};
@@ -145,7 +146,7 @@ class PeerRun implements RunningPeer {
             peer,
           });
         } else if (outcome.code === "no_space") this.#noSpaceMs = clock.now();
-        this.#tellSettled();
+        this.#tellSettledSoon();
       },
     });
     this.#receiver = receiver;
@@ -217,6 +218,7 @@ class PeerRun implements RunningPeer {
     await this.#observer?.stop();
     await this.#scanning;
     await this.#links?.stop();
+    await this.#receiver?.close();
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
   }
@@ -266,13 +268,11 @@ class PeerRun implements RunningPeer {
     const { store, clock } = this.#parts;
     // A peer can have been removed by a command a moment ago: its rows can take nothing any more.
     const peers = [...this.#partners.keys()].filter((number) => store.peers.byNumber(number) !== null);
-    noteChanges(store, peers, changes, clock.now());
+    const creations = noteChanges(store, peers, changes, clock.now());
     const paths = changes.map((change) => change.path);
     queueMicrotask(() => {
-      for (const partner of this.#partners.values()) {
-        partner.sender.note(paths);
-        this.#tellSettled();
-      }
+      for (const [number, { sender }] of this.#partners) sender.note(paths, creations.get(number));
+      this.#tellSettled();
     });
   }
 
@@ -377,7 +377,7 @@ class PeerRun implements RunningPeer {
             this.#counts.sent++;
             this.#lastPath = path;
           }
-          this.#tellSettled();
+          this.#tellSettledSoon();
         },
       });
       const fresh = {
@@ -390,6 +390,16 @@ class PeerRun implements RunningPeer {
       this.#partners.set(peer.number, { peer, sender, ...fresh });
     }
     this.#links?.refresh();
+  }
+
+  /** The same at the end of this turn, once for everything that happens in it: finding out takes a look into the database. */
+  #tellSettledSoon(): void {
+    if (this.#tellingSoon) return;
+    this.#tellingSoon = true;
+    this.#parts.clock.after(0, () => {
+      this.#tellingSoon = false;
+      if (!this.#stopped) this.#tellSettled();
+    });
   }
 
   /** Tells each peer whether we have something left to send, when that has changed. */

@@ -176,6 +176,11 @@ export class Receiver {
     while (intake !== undefined && intake.unanswered.size > 0) await Promise.all(intake.unanswered);
   }
 
+  /** To be called when nothing comes any more: what was committed becomes durable without its journal. */
+  close(): Promise<void> {
+    return this.#committer.close();
+  }
+
   #intake(link: Link): Intake {
     let intake = this.#intakes.get(link);
     if (intake === undefined) {
@@ -193,7 +198,7 @@ export class Receiver {
     costBytes: number,
   ): Promise<void> {
     const operation = parseOperation(header, link.headerExtensions);
-    const headBytes = frameBytes(header, 0);
+    const headBytes = content.headBytes;
     const contentBytes = content.contentLeft;
     checkNameOn(this.#parts.system, operation.path);
     checkContentLength(operation, contentBytes);
@@ -269,11 +274,11 @@ export class Receiver {
   /** Renames what is here already, between two commits. */
   #move(link: Link, intake: Intake, move: Move, wireBytes: number, costBytes: number): void {
     checkNameOn(this.#parts.system, move.from);
-    const outcome = this.#committer.exclusive<Outcome>(() =>
+    const outcome = this.#committer.settled<Outcome>(() =>
       intake.dropped
         ? Promise.resolve(toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")))
         : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock))
-    );
+    ).catch(toOutcome);
     this.#answer(link, intake, move, outcome, costBytes, () => {});
   }
 

@@ -308,7 +308,7 @@ export class Transfer {
     const { store, peer, clock } = this.#parts;
     this.#noted = verifiedBytes;
     // Only a hint: what it says is read and checked again before anything is built on it.
-    store.transactionSoon(() =>
+    store.relaxedTransaction(() =>
       store.partials.put({
         peer: peer.number,
         path: this.#path,

@@ -8,7 +8,6 @@ import type { RelativePath } from "../domain/relative_path.ts";
 import type { TransferProgress } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
-import type { Pending } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
 import { frameBytes } from "../wire/frame.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
@@ -16,7 +15,7 @@ import { compareTrees } from "./compare_trees.ts";
 import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
 import type { Base, Outgoing } from "./outgoing.ts";
-import { type InFlight, Order } from "./order.ts";
+import { type InFlight, Order, type Ready } from "./order.ts";
 import { Moves } from "./moves.ts";
 import { replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
@@ -141,10 +140,10 @@ export class Sender {
   }
 
   /** Some paths have a new state; their rows in `pending` are written. */
-  note(paths: Iterable<RelativePath>): void {
+  note(paths: Iterable<RelativePath>, creations?: ReadonlyMap<RelativePath, Observation>): void {
     const noted = [...paths];
     for (const path of noted) this.#declined.delete(path);
-    this.#order.note(noted);
+    this.#order.note(noted, creations);
     this.wake();
   }
 
@@ -217,12 +216,12 @@ export class Sender {
     return this.#inFlight.size < (link.has("pipelining") ? MAX_IN_FLIGHT : 1);
   }
 
-  #start(link: Link, row: Pending): void {
+  #start(link: Link, row: Ready): void {
     const { store } = this.#parts;
     if (row.action === "delete") return this.#launch(link, row.path, row.kind, null, null);
-    const observed = store.observed.get(row.path);
+    const observed = row.created ?? store.observed.get(row.path);
     if (observed === null || observed.held !== null) return this.#replan(row.path);
-    const acked = store.acked.get(this.#peer, row.path);
+    const acked = row.created === undefined ? store.acked.get(this.#peer, row.path) : null;
     const obstacle = this.#obstacle(observed, acked);
     if (obstacle !== null) {
       this.#order.block(row.path, obstacle.path);
@@ -481,7 +480,7 @@ export class Sender {
     const again: RelativePath[] = [];
     const now = clock.now();
     try {
-      store.transaction(() => {
+      store.relaxedTransaction(() => {
         for (const settled of batch) {
           this.#recordOne(settled, now, again);
         }
@@ -502,6 +501,7 @@ export class Sender {
     for (const { path, movedFrom } of batch) {
       this.#landed(path);
       this.#order.unblock(path);
+      this.#order.forget(path);
       if (movedFrom !== undefined) this.#order.free(movedFrom, path);
     }
     this.#order.note(again);

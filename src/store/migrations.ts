@@ -168,4 +168,13 @@ export const MIGRATIONS: readonly string[] = [
     mtime_ms INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Journals in the staging folder: contents of small files that were put in place and are not flushed themselves yet. "committed":
+  -- bytes from the start whose operations have their rows in synced.
+  CREATE TABLE journals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    committed INTEGER NOT NULL
+  ) STRICT;
+  `,
 ];

@@ -52,7 +52,12 @@ export class FrameWriter {
 
   /** Queues a frame; resolves when it was handed to the stream. The content must not be changed until then. */
   send(lane: Lane, header: object, content: Uint8Array | null = null): Promise<void> {
-    return this.#queue(lane, header, content, null);
+    return new Promise((done, failed) => this.#queue(lane, { header, content, stream: null, done, failed }));
+  }
+
+  /** Queues a frame whose going out nobody waits for; `failed` is told if it cannot. The content must not be changed any more. */
+  post(lane: Lane, header: object, content: Uint8Array | null, failed: (error: unknown) => void): void {
+    this.#queue(lane, { header, content, stream: null, done: ignore, failed });
   }
 
   /**
@@ -61,19 +66,20 @@ export class FrameWriter {
    * @throws {RangeError} when the source gives another number of bytes: the stream is then broken in the middle of a frame.
    */
   stream(header: object, contentBytes: number, source: AsyncIterable<Uint8Array>): Promise<void> {
-    return this.#queue("bulk", header, null, { contentBytes, source });
+    const stream = { contentBytes, source };
+    return new Promise((done, failed) =>
+      this.#queue("bulk", { header, content: null, stream, done, failed })
+    );
   }
 
-  #queue(lane: Lane, header: object, content: Uint8Array | null, stream: Waiting["stream"]): Promise<void> {
-    return new Promise((done, failed) => {
-      if (this.#broken !== null) return failed(this.#broken);
-      this.#lanes[lane].push({ header, content, stream, done, failed });
-      if (lane === "control" && !this.#inFrame) this.#interrupt();
-      if (this.#pumping) return;
-      this.#pumping = true;
-      // After the current turn, so that frames queued together travel together.
-      this.#pumped = Promise.resolve().then(() => this.#pump());
-    });
+  #queue(lane: Lane, waiting: Waiting): void {
+    if (this.#broken !== null) return waiting.failed(this.#broken);
+    this.#lanes[lane].push(waiting);
+    if (lane === "control" && !this.#inFrame) this.#interrupt();
+    if (this.#pumping) return;
+    this.#pumping = true;
+    // After the current turn, so that frames queued together travel together.
+    this.#pumped = Promise.resolve().then(() => this.#pump());
   }
 
   /** Resolves when all that was queued before was handed to the stream (or failed). */
@@ -200,6 +206,8 @@ export class FrameWriter {
     if (left !== 0) throw new RangeError("a content that was being sent changed its length");
   }
 }
+
+function ignore(): void {}
 
 function join(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
