@@ -12,6 +12,8 @@ import { confirmVersion, hashOpen, openObserved, readSmall } from "./read_versio
 
 /** Files up to this travel in one frame; larger ones in pieces, so that small ones can go in between. */
 export const SMALL_BYTES = 256 * 1024;
+/** Content up to this is sent as it is: asking whether the peer has it would cost as much. */
+const TINY_BYTES = 512;
 /** Bytes that are read of a file for a peer that knows only the plain protocol. */
 const PIECE_BYTES = 256 * 1024;
 /** A sample that shrinks to less than this share is worth compressing for a peer that knows nothing better. */
@@ -85,7 +87,8 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
       link.returnCredit(observed.sizeBytes);
       return { state, read, reply: OK, wireBytes: 0, silent: true, chunks: null };
     }
-    if (link.has("offer") && parts.mayOffer && parts.peerHas.content(hash)) {
+    const isThere = content.length > TINY_BYTES && (acked?.hash === hash || parts.peerHas.content(hash));
+    if (isThere && link.has("offer") && parts.mayOffer) {
       link.returnCredit(observed.sizeBytes);
       return await offer(parts, state, read);
     }
