@@ -8,6 +8,7 @@ import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link, Reply } from "../link/link.ts";
 import { frameBytes } from "../wire/frame.ts";
 import { type Base, Outgoing } from "./outgoing.ts";
+import type { Similar } from "./similar.ts";
 import { confirmVersion, hashOpen, openObserved, readSmall } from "./read_version.ts";
 
 /** Files up to this travel in one frame; larger ones in pieces, so that small ones can go in between. */
@@ -61,6 +62,7 @@ export interface DeliveryParts {
   readonly clock: Clock;
   /** Content that the peer is known to have and the file may be like, the likest first. */
   readonly bases: readonly Base[];
+  readonly similar: Similar;
   /** Where what the receiver asks of a transfer finds it, by the id of the operation. */
   readonly outgoing: Map<string, Outgoing>;
   readonly onProgress: (progress: Progress) => void;
@@ -153,6 +155,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
     file,
     stat,
     bases: parts.bases,
+    similar: parts.similar,
     clock: parts.clock,
     onProgress: (doneBytes) => parts.onProgress({ doneBytes, sizeBytes, startedMs }),
   });

@@ -16,6 +16,7 @@ import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
 import type { Base, Outgoing } from "./outgoing.ts";
 import { type InFlight, Order, type Ready } from "./order.ts";
+import { Similar } from "./similar.ts";
 import { Moves } from "./moves.ts";
 import { replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
@@ -396,6 +397,7 @@ export class Sender {
       mayOffer: !this.#declined.has(observed.path),
       clock,
       bases: this.#basesFor(likely),
+      similar: new Similar(store, this.#peer),
       peerHas: {
         content: (hash) => store.acked.withHash(this.#peer, hash).length > 0,
         size: (sizeBytes) => store.acked.hasSize(this.#peer, sizeBytes),

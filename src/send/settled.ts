@@ -1,3 +1,4 @@
+import { hooksOf } from "../chunks/hooks.ts";
 import type { Action } from "../domain/header.ts";
 import { isPermanentRefusal } from "../domain/mirror_error.ts";
 import { isProvisional, type PathState, sameStat } from "../domain/observation.ts";
@@ -56,7 +57,9 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
   const touched = movedFrom === undefined ? NOTHING : recordMove(store, peer.number, movedFrom, path);
   if (state === null) store.acked.remove(peer.number, path);
   else store.acked.put(peer.number, path, state);
-  if (settled.chunks !== null && state !== null) store.chunkLists.put(state.hash, settled.chunks, nowMs);
+  if (settled.chunks !== null && state !== null) {
+    store.chunkLists.put(state.hash, settled.chunks, hooksOf(settled.chunks), nowMs);
+  }
   if (!settled.silent) logSent({ store, peer, name }, settled, nowMs);
   const provisional = read !== null && isProvisional(read.stat, read.atMs);
   // Nearly always the observation is still the one that was sent: then one statement finds that out and records its hash.

@@ -177,4 +177,13 @@ export const MIGRATIONS: readonly string[] = [
     committed INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- A few chunks of each list in chunk_lists (its rowid is "list"), by their CRC-32: how a list with something in common is found.
+  CREATE TABLE chunk_hooks (
+    average_bits INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    list INTEGER NOT NULL,
+    PRIMARY KEY (average_bits, crc, list)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];
