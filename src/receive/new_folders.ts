@@ -34,11 +34,7 @@ export class NewFolders {
     this.#tree = tree;
   }
 
-  /**
-   * Makes those folders in staging that are not here yet and that enough of the group's files belong to, in its order.
-   *
-   * @throws {FileError} when one cannot be made.
-   */
+  /** Makes those folders in staging that are not here yet and that enough of the group's files belong to, in its order. */
   static async make(tree: FileTree, staging: Staging, arrivals: readonly Arrival[]): Promise<NewFolders> {
     const made = new NewFolders(tree);
     const counts = new Map<RelativePath, number>();
@@ -50,9 +46,16 @@ export class NewFolders {
       if (kind === "file" && isNew && count !== undefined) counts.set(parent!, count + 1);
     }
     for (const [path, count] of counts) {
-      if (count < MIN_FILES || await tree.lstat(path) !== null) continue;
+      if (count < MIN_FILES) continue;
       const folder = { path: staging.newPath(), files: new Map(), spoiled: false, placed: false };
-      await tree.mkdir(folder.path);
+      try {
+        if (await tree.lstat(path) !== null) continue;
+        await tree.mkdir(folder.path);
+      } catch (error) {
+        // Each of its operations finds out for itself what is wrong.
+        if (error instanceof FileError) continue;
+        throw error;
+      }
       made.#folders.set(path, folder);
     }
     return made;

@@ -427,3 +427,26 @@ Deno.test("journal: a journal that nobody answers for is swept, whatever is in i
   await assertAtRest(again.synced);
   assert.deepEqual(again.store.journals.list(), []);
 });
+
+Deno.test("journal: when its flush fails nothing of it is acknowledged, and nothing follows it in the same file", async () => {
+  await using bench = await ReceiveBench.open();
+  await sentAll(bench, "v1");
+  let failed = false;
+  bench.tree.before = ({ method, args }) => {
+    if (failed || method !== "flush" || !journal(args[0])) return;
+    failed = true;
+    throw new FileError("io", "the disk is broken");
+  };
+  const far = bench.link();
+  const codes = await Promise.all(PATHS.map(async (path) => {
+    const { header } = await far.request(operation("update", path, text(path, "v2")), text(path, "v2"));
+    return header.code;
+  }));
+  assert.ok(codes.includes("io_error"));
+  const journals = bench.store.journals.list().length;
+  await sentAll(bench, "v3");
+  assert.equal(bench.store.journals.list().length, journals + 1);
+  await using again = await bench.rebooted("nothing");
+  await assertAll(again, "v3");
+  assert.deepEqual(await copiesIn(again.synced), []);
+});
