@@ -474,7 +474,8 @@ class PeerRun implements RunningPeer {
         total: { ...status.total, sentBytes: 0, receivedBytes: 0 },
       });
       if (shown !== this.#statusWritten) {
-        store.facts.set("run", status);
+        // Worth nothing after a power cut: nobody waits for the disk.
+        store.relaxedTransaction(() => store.facts.set("run", status));
         this.#statusWritten = shown;
       }
     } catch (error) {

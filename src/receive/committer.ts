@@ -12,6 +12,7 @@ import { type Applied, Applier, type Group } from "./apply.ts";
 import { inParallel } from "./in_parallel.ts";
 import { Journal, type Lump } from "./journal.ts";
 import type { JournalEntry } from "./journal_format.ts";
+import { type Arrival, type NewFolder, NewFolders } from "./new_folders.ts";
 import type { Staged, Staging } from "./staging.ts";
 
 /** An operation that is ready to be committed. */
@@ -47,6 +48,8 @@ interface Step {
   staged: Staged | null;
   /** Its content is in the group's lump of the journal, so the staged file need not be flushed. */
   journalled: boolean;
+  /** The folder that it is made in, or that it makes, if that is a new one which is put in place as a whole. */
+  newFolder: NewFolder | null;
   applied: Applied | null;
   outcome: Outcome | null;
 }
@@ -58,6 +61,7 @@ interface Prepared {
   readonly paths: ReadonlySet<string>;
   /** Where the contents are that are not flushed by themselves. */
   readonly lump: Lump | null;
+  readonly newFolders: NewFolders | null;
   /** Resolves when the contents are durable, or have failed to become so. */
   readonly flushed: Promise<void>;
 }
@@ -88,6 +92,7 @@ export class Committer {
   readonly #clock: Clock;
   readonly #applier: Applier;
   readonly #onEvent: EventSink;
+  readonly #folding: Folding;
   readonly #journal: Journal;
   readonly #queue: Queued[] = [];
   #tail: Promise<unknown> = Promise.resolve();
@@ -110,6 +115,7 @@ export class Committer {
     this.#staging = parts.staging;
     this.#clock = parts.clock;
     this.#onEvent = parts.onEvent;
+    this.#folding = parts.folding;
     this.#applier = new Applier(parts);
     this.#journal = new Journal({ ...parts, busy: () => this.#scheduled, onSettled: () => this.tidy() });
   }
@@ -209,10 +215,12 @@ export class Committer {
       aside: this.#staging.asidePath(),
       staged: work.content instanceof Uint8Array ? null : work.content,
       journalled: false,
+      newFolder: null,
       applied: null,
       outcome: null,
     }));
     let lump: Lump | null = null;
+    let newFolders: NewFolders | null = null;
     try {
       this.#recordUnrecorded();
       await this.#staging.ensure();
@@ -224,12 +232,13 @@ export class Committer {
       });
       for (const step of steps) await this.#guard(step, () => this.#check(step));
       lump = await this.#writeJournal(steps);
-      for (const step of steps) await this.#guard(step, () => this.#stage(step));
+      if (lump !== null) newFolders = await this.#makeNewFolders(steps);
+      for (const step of steps) await this.#guard(step, () => this.#stage(step, newFolders));
     } catch (error) {
       this.#refuseAll(steps, error);
     }
     const paths = new Set<string>(steps.map((step) => step.work.operation.path));
-    return { group, steps, paths, lump, flushed: this.#flush(steps, lump) };
+    return { group, steps, paths, lump, newFolders, flushed: this.#flush(steps, lump) };
   }
 
   /** Writes the small contents of a group to the journal, if there are enough of them. */
@@ -255,6 +264,25 @@ export class Committer {
     }
   }
 
+  /** New folders whose files are in the journal are made in staging. Where names fold, each is looked at in its place. */
+  async #makeNewFolders(steps: readonly Step[]): Promise<NewFolders | null> {
+    if (this.#folding.case || this.#folding.unicode) return null;
+    const arrivals = steps.filter(({ outcome }) => outcome === null).map(
+      ({ work: { operation: { path } }, wanted, owners, journalled }): Arrival => ({
+        path,
+        kind: wanted?.kind === "folder" ? "folder" : journalled ? "file" : "other",
+        isNew: owners.own === null && owners.other === null,
+      }),
+    );
+    const made = await NewFolders.make(this.#tree, this.#staging, arrivals);
+    for (const step of steps) {
+      if (step.outcome !== null) continue;
+      const { path } = step.work.operation;
+      step.newFolder = step.journalled ? made.holding(path) : made.at(path);
+    }
+    return made;
+  }
+
   /** Flushes what was staged for a group, and closes it. Never rejects. */
   async #flush(steps: readonly Step[], lump: Lump | null): Promise<void> {
     const alone = steps.filter((step) => step.staged !== null && !step.journalled);
@@ -266,14 +294,18 @@ export class Committer {
     try {
       await lump?.flush();
     } catch (error) {
-      for (const step of steps) if (step.journalled) step.outcome ??= toOutcome(error);
+      for (const step of steps) {
+        if (!step.journalled) continue;
+        step.outcome ??= toOutcome(error);
+        if (step.newFolder !== null) step.newFolder.spoiled = true;
+      }
     }
     await flushing;
     for (const step of alone) step.staged!.handle.close();
   }
 
   /** Puts a prepared group in place, records it, and answers. */
-  async #finish({ group, steps, lump }: Prepared): Promise<void> {
+  async #finish({ group, steps, lump, newFolders }: Prepared): Promise<void> {
     const folders: Group = { verified: new Set(), toFlush: new Set() };
     try {
       this.#recordIntents(steps);
@@ -292,6 +324,7 @@ export class Committer {
       }
       group[i]!.settle(step.outcome ?? { status: "ok", kept: step.applied?.kept ?? false });
     }
+    await newFolders?.tidy();
   }
 
   /** The database or the staging folder refused: nothing of the group may be acknowledged. What is in place is remembered. */
@@ -338,16 +371,30 @@ export class Committer {
     }
   }
 
-  async #stage(step: Step): Promise<void> {
-    const { work, wanted } = step;
+  async #stage(step: Step, newFolders: NewFolders | null): Promise<void> {
+    try {
+      await this.#stageContent(step, newFolders);
+    } catch (error) {
+      if (step.newFolder !== null) step.newFolder.spoiled = true;
+      throw error;
+    }
+  }
+
+  async #stageContent(step: Step, newFolders: NewFolders | null): Promise<void> {
+    const { work, wanted, newFolder } = step;
+    const { path } = work.operation;
     if (work.content instanceof Uint8Array) {
-      step.staged = await this.#staging.create();
+      step.staged = newFolder === null || newFolders === null
+        ? await this.#staging.create()
+        : await newFolders.create(newFolder, path);
       if (work.content.length > 0) await step.staged.handle.write(work.content);
     }
     if (step.staged === null) return;
     step.staged.handle.setTimes(work.operation.mtimeMs);
     if (wanted?.executable === true) step.staged.handle.setExecutable(true);
-    if (step.journalled) step.staged.handle.close();
+    if (!step.journalled) return;
+    newFolder?.files.set(path, await step.staged.handle.stat());
+    step.staged.handle.close();
   }
 
   #recordIntents(steps: readonly Step[]): void {
@@ -367,6 +414,8 @@ export class Committer {
     const { work: { operation, peer, mayKeep }, wanted, aside, owners } = step;
     if (wanted === null) {
       step.applied = await this.#applier.remove(operation.path, aside, mayKeep, owners, folders);
+    } else if (await this.#applyInNewFolder(step, wanted, folders)) {
+      return;
     } else if (wanted.kind === "folder") {
       step.applied = await this.#applier.putFolder(peer.number, operation.path, owners, folders);
     } else if (step.staged === null) {
@@ -380,6 +429,22 @@ export class Committer {
         owners,
         folders,
       );}
+  }
+
+  /** Puts a new folder in place with all that is in it, or finds a file in place with its folder. */
+  async #applyInNewFolder(step: Step, wanted: PathState, folders: Group): Promise<boolean> {
+    const { newFolder, work: { peer: { number: peer }, operation: { path } } } = step;
+    if (newFolder === null) return false;
+    if (wanted.kind === "folder") {
+      if (newFolder.spoiled) return false;
+      step.applied = await this.#applier.placeFolder(peer, path, newFolder.path, folders);
+      newFolder.placed = step.applied !== null;
+      return newFolder.placed;
+    }
+    const disk = newFolder.files.get(path);
+    if (!newFolder.placed || disk === undefined) return false;
+    step.applied = { row: { path, peer, state: wanted, disk }, conflicts: [], kept: false };
+    return true;
   }
 
   async #flushFolders(steps: readonly Step[], toFlush: ReadonlySet<string>): Promise<void> {

@@ -36,6 +36,8 @@ interface Opened {
   /** The files whose contents it holds. */
   readonly files: Set<string>;
   end: number;
+  /** The last flush that was begun; rejects when one before it did. */
+  flushing: Promise<void>;
   /** Groups that were written to it and are not committed yet. */
   underWay: number;
 }
@@ -111,10 +113,10 @@ export class Journal {
     open.end += contents.reduce((sum, content) => sum + content.length, head.length);
     open.underWay++;
     for (const { path } of entries) open.files.add(path);
-    const { name, handle, end } = open;
+    const { name, end } = open;
     if (end >= FULL_BYTES || open.files.size >= FULL_FILES) this.#close(open);
     return {
-      flush: () => handle.flush(),
+      flush: () => this.#flush(open),
       record: () => this.#store.journals.setCommitted(name, end),
       release: () => open.underWay--,
     };
@@ -159,11 +161,29 @@ export class Journal {
       // Its name has to be durable too, and that of the folder, before anything is said to be.
       await this.#tree.flushFolder(STAGING_FOLDER);
       await this.#tree.flushFolder("");
-      return this.#open = { name, path, handle, files: new Set(), end: 0, underWay: 0 };
+      return this.#open = {
+        name,
+        path,
+        handle,
+        files: new Set(),
+        end: 0,
+        flushing: Promise.resolve(),
+        underWay: 0,
+      };
     } catch (error) {
       this.#store.journals.remove(name);
       throw error;
     }
+  }
+
+  /** A lump is of use only if all before it are whole, so it has failed when one of them has. */
+  #flush(open: Opened): Promise<void> {
+    const before = open.flushing;
+    open.flushing = Promise.all([open.handle.flush(), before]).then(() => {}, (error) => {
+      if (this.#open === open) this.#close(open);
+      throw error;
+    });
+    return open.flushing;
   }
 
   async #write(handle: WriteHandle, parts: readonly Uint8Array[]): Promise<void> {
@@ -250,7 +270,9 @@ export class Journal {
   }
 }
 
+/** `denied`: somebody has taken the file out of our hands; the system writes it when it sees fit. */
 const GONE: ReadonlySet<FileErrorCode> = new Set([
+  "denied",
   "not_found",
   "not_folder",
   "is_folder",

@@ -98,10 +98,16 @@ export class Staging {
         const to = await freeConflictPath(this.#tree, "recovered", nowMs);
         await this.#tree.rename(path, to);
         rescued.push(to);
-      } else if (stat.kind === "folder") await this.#tree.rmdir(path);
+      } else if (stat.kind === "folder") await this.#removeNewFolder(path);
       else await this.#tree.unlink(path);
     }
     return rescued;
+  }
+
+  /** A new folder with its files; nothing is ever staged deeper. */
+  async #removeNewFolder(path: string): Promise<void> {
+    for (const { name } of await this.#tree.list(path)) await this.#tree.unlink(`${path}/${name}`);
+    await this.#tree.rmdir(path);
   }
 
   /** Finds out by trying whether the folder takes names for one that differ in case or in Unicode form. */

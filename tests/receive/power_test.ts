@@ -3,7 +3,7 @@ import { FileError } from "../../src/domain/ports.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { operation } from "../helpers/plain_client.ts";
 import { exists, filesWithContent, put } from "../helpers/tree.ts";
-import { ReceiveBench } from "./bench.ts";
+import { folder, ReceiveBench } from "./bench.ts";
 import { assertAtRest, bytesOf, type Call, copiesIn, death, type FarEnd } from "./support.ts";
 import type { Remains } from "./volatile_tree.ts";
 
@@ -59,6 +59,11 @@ const POINTS: readonly Point[] = [
     at: ({ method, args }) => (method === "rename" || method === "link") && inStaging(args[0], "new-"),
   },
   {
+    name: "after the second folder was put in place",
+    when: "after",
+    at: ({ method, args }) => method === "rename" && inStaging(args[0], "new-") && args[1] === "d1",
+  },
+  {
     name: "after the fifth file was put in place",
     when: "after",
     at: ({ method, args }) =>
@@ -106,8 +111,13 @@ function die(bench: ReceiveBench, point: Point): { readonly dead: () => boolean 
 }
 
 /** Sends one version of every path together; tells which were acknowledged. */
-function sendAll(far: FarEnd, version: string, headers: Record<string, string> = {}): Set<string> {
+function sendAll(
+  far: FarEnd,
+  version: string,
+  { headers, folders = false }: Pick<Partial<Case>, "headers" | "folders"> = {},
+): Set<string> {
   const acked = new Set<string>();
+  for (const path of folders ? ["d0", "d1", "d2"] : []) void far.request(folder("create", path));
   for (const path of PATHS) {
     const content = text(path, version);
     void far.request(operation("update", path, content, headers), content).then(({ header }) => {
@@ -146,11 +156,23 @@ interface Case {
   readonly prepare: (bench: ReceiveBench) => Promise<void>;
   readonly before: string | null;
   readonly version: string;
-  readonly headers: Record<string, string>;
+  readonly headers?: Record<string, string>;
+  /** Their folders come with them. */
+  readonly folders?: boolean;
 }
 
 const CASES: readonly Case[] = [
-  { name: "new files", prepare: () => Promise.resolve(), before: null, version: "v2", headers: {} },
+  { name: "new files", prepare: () => Promise.resolve(), before: null, version: "v2" },
+  {
+    name: "new files in new folders",
+    // The room on the disk is asked for with the first content: after that what comes together is committed together.
+    prepare: async (bench) => {
+      await bench.link().accepted(operation("create", "first", "first"), "first");
+    },
+    before: null,
+    version: "v2",
+    folders: true,
+  },
   {
     name: "new versions",
     prepare: async (bench) => {
@@ -159,14 +181,12 @@ const CASES: readonly Case[] = [
     },
     before: "v1",
     version: "v2",
-    headers: {},
   },
   {
     name: "new versions of files whose old ones were not flushed either",
     prepare: (bench) => sentAll(bench, "v1"),
     before: "v1",
     version: "v2",
-    headers: {},
   },
   {
     name: "new times",
@@ -177,7 +197,8 @@ const CASES: readonly Case[] = [
   },
 ];
 
-for (const { name, prepare, before, version, headers } of CASES) {
+for (const each of CASES) {
+  const { name, prepare, before, version } = each;
   Deno.test(`power cut: ${name}`, async (t) => {
     for (const point of POINTS) {
       for (const remains of REMAINS) {
@@ -185,7 +206,7 @@ for (const { name, prepare, before, version, headers } of CASES) {
           await using bench = await ReceiveBench.open();
           await prepare(bench);
           const { dead } = die(bench, point);
-          const acked = sendAll(bench.link(), version, headers);
+          const acked = sendAll(bench.link(), version, each);
           const resting = eventually(
             "it is over",
             () => assert.ok(dead() || acked.size === PATHS.length),
@@ -405,4 +426,27 @@ Deno.test("journal: a journal that nobody answers for is swept, whatever is in i
   await using again = await bench.restarted();
   await assertAtRest(again.synced);
   assert.deepEqual(again.store.journals.list(), []);
+});
+
+Deno.test("journal: when its flush fails nothing of it is acknowledged, and nothing follows it in the same file", async () => {
+  await using bench = await ReceiveBench.open();
+  await sentAll(bench, "v1");
+  let failed = false;
+  bench.tree.before = ({ method, args }) => {
+    if (failed || method !== "flush" || !journal(args[0])) return;
+    failed = true;
+    throw new FileError("io", "the disk is broken");
+  };
+  const far = bench.link();
+  const codes = await Promise.all(PATHS.map(async (path) => {
+    const { header } = await far.request(operation("update", path, text(path, "v2")), text(path, "v2"));
+    return header.code;
+  }));
+  assert.ok(codes.includes("io_error"));
+  const journals = bench.store.journals.list().length;
+  await sentAll(bench, "v3");
+  assert.equal(bench.store.journals.list().length, journals + 1);
+  await using again = await bench.rebooted("nothing");
+  await assertAll(again, "v3");
+  assert.deepEqual(await copiesIn(again.synced), []);
 });
