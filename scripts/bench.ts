@@ -1,24 +1,34 @@
 /**
- * `deno task bench`: MirrorSync beside rsync and Syncthing, where they are installed, on this machine and in one run.
+ * `deno task bench`: MirrorSync beside rsync, Syncthing and Unison, where they are installed, on this machine and in one run.
  * It measures and says so; it never fails because of a number. `--help` lists the options.
  */
 import { parseArgs } from "node:util";
 import { benchEveryday } from "./bench/everyday.ts";
+import { benchLargeChanges, LARGE_PARTS } from "./bench/large_changes.ts";
 import { describeMachine, firstLine } from "./bench/machine.ts";
 import { makeMirrorSyncPair } from "./bench/mirrorsync_pair.ts";
-import { asMarkdown, asText } from "./bench/report.ts";
+import type { MakeCommandTool } from "./bench/command_tool.ts";
+import type { MakePair } from "./bench/pair.ts";
+import { asMarkdown, asText, type CommandName, type PairName } from "./bench/report.ts";
+import { makeRsync } from "./bench/rsync.ts";
 import { Session } from "./bench/session.ts";
 import { makeSyncthingPair } from "./bench/syncthing_pair.ts";
 import { benchLargeFile, benchSmallFiles } from "./bench/transfers.ts";
+import { makeUnison } from "./bench/unison.ts";
 import { makeLargeFile, makeSmallFiles } from "./bench/workload.ts";
 import { FROM_CHECKOUT } from "./support/mirror_peer.ts";
 
 const HELP = `deno task bench [options]
 
-  --only a,b         parts: a many small files, b one large file, c save latency, d peak memory during b, e idle
-  --without NAMES    leave out mirrorsync, rsync or syncthing
-  --runs N           how often a and b are measured, the median counts (3)
-  --files N          small files of 4 KiB (10000)      --mib N   size of the large file in MiB (1024)
+  --only a,b         parts, all of them unless told:
+                       a many small files   b one large file   c save latency   d peak memory during b   e idle
+                       f a small edit in a large file          g a release to the next (npm fetches both)
+                       h a folder of large files renamed       i a transfer that is cut at 90 %
+                       j saves during a large transfer         k a large file copied, a tar unpacked beside itself
+                     f, g and h measure bytes on the wire and time, i and k bytes only
+  --without NAMES    leave out mirrorsync, rsync, syncthing or unison
+  --runs N           how often a, b and the times of f and h are measured, the median counts (3)
+  --files N          small files of 4 KiB (10000)      --mib N   size of what is large, in MiB (1024)
   --saves N          saves in c (200)                  --idle N  seconds of idling in e (20)
   --program PATH     a compiled mirrorsync instead of the checkout
   --dir DIR          where to work, on the disk that is to be measured (the system's folder for temporary files)
@@ -27,7 +37,7 @@ const HELP = `deno task bench [options]
 const { values: options } = parseArgs({
   args: Deno.args,
   options: {
-    only: { type: "string", default: "a,b,c,d,e" },
+    only: { type: "string", default: ["a", "b", "c", "d", "e", ...LARGE_PARTS].join(",") },
     without: { type: "string", default: "" },
     runs: { type: "string", default: "3" },
     files: { type: "string", default: "10000" },
@@ -52,18 +62,22 @@ const mebibytes = count("mib");
 const everyday = { parts, saves: count("saves"), idleMs: count("idle") * 1000 };
 const without = new Set(options.without.split(","));
 const program = options.program === undefined ? FROM_CHECKOUT : [Deno.realPathSync(options.program)];
-const has = async (name: string) => !without.has(name) && await firstLine(name, "--version") !== null;
+const problems: string[] = [];
 
 const work = Deno.makeTempDirSync({
   prefix: "mirrorsync-bench-",
   ...(options.dir === undefined ? {} : { dir: options.dir }),
 });
-const session = new Session(Deno.realPathSync(work), runs, await has("rsync"), [
-  ...(without.has("mirrorsync")
-    ? []
-    : [["MirrorSync", (folder: string) => makeMirrorSyncPair(folder, program)] as const]),
-  ...(await has("syncthing") ? [["Syncthing", makeSyncthingPair] as const] : []),
-]);
+const pairs = new Map<PairName, MakePair>();
+const commands = new Map<CommandName, MakeCommandTool>();
+if (!without.has("mirrorsync")) {
+  pairs.set("MirrorSync", (folder, wire) => makeMirrorSyncPair(folder, wire, program));
+}
+if (await has("syncthing")) pairs.set("Syncthing", makeSyncthingPair);
+if (await has("rsync")) commands.set("rsync", makeRsync);
+if (await has("unison", "-version")) commands.set("Unison", makeUnison);
+const session = new Session(Deno.realPathSync(work), runs, { pairs, commands });
+session.problems.push(...problems);
 for (
   const signal of Deno.build.os === "windows" ? ["SIGINT"] as const : ["SIGINT", "SIGTERM", "SIGHUP"] as const
 ) {
@@ -86,6 +100,7 @@ try {
     session.say("making the large file");
     await benchLargeFile(session, makeLargeFile(session.folder, mebibytes), parts);
   }
+  await benchLargeChanges(session, parts, mebibytes);
   const rows = session.rows.toSorted((a, b) => a.part < b.part ? -1 : a.part > b.part ? 1 : 0);
   const report = { machine, rows, problems: session.problems };
   if (options.out !== undefined) Deno.writeTextFileSync(options.out, asMarkdown(report));
@@ -94,6 +109,14 @@ try {
   await session.tidyUp();
 }
 Deno.exit(0);
+
+/** Whether a tool is wanted and there; one that is wanted and not there is a problem. */
+async function has(name: string, versionFlag = "--version"): Promise<boolean> {
+  if (without.has(name)) return false;
+  if (await firstLine(name, versionFlag) !== null) return true;
+  problems.push(`${name} is not installed`);
+  return false;
+}
 
 function count(name: "runs" | "files" | "mib" | "saves" | "idle"): number {
   const value = Number(options[name]);

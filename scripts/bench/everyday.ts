@@ -3,8 +3,9 @@ import { median, quantile, showMs } from "../support/text.ts";
 import { sleep, until } from "../support/until.ts";
 import type { Pair } from "./pair.ts";
 import { cpuTime } from "./process_stats.ts";
-import type { Row } from "./report.ts";
-import type { PairName, Session } from "./session.ts";
+import { readOrNull } from "./read_or_null.ts";
+import type { PairName, Row } from "./report.ts";
+import type { Session } from "./session.ts";
 import type { Workload } from "./workload.ts";
 
 /** How much of the everyday is looked at. */
@@ -28,7 +29,7 @@ export async function benchEveryday(
 ): Promise<void> {
   const saves: Partial<Record<PairName, Saves>> = {};
   const idle: Partial<Record<PairName, Idle>> = {};
-  for (const [name, make] of session.makers) {
+  for (const [name, make] of session.tools.pairs) {
     await session.attempt(
       `${name}, saves and idling`,
       () =>
@@ -100,6 +101,7 @@ function saveRows({ MirrorSync: own, Syncthing: other }: Partial<Record<PairName
     MirrorSync: own === undefined ? null : of(own.all),
     rsync: null,
     Syncthing: other === undefined ? null : of(other.all),
+    Unison: null,
     target: `< ${targetMs} ms`,
     reached: own === undefined ? null : of(own.all) < targetMs,
     note,
@@ -142,18 +144,10 @@ function idleRows(idle: Partial<Record<PairName, Idle>>, workload: Workload, for
       MirrorSync: own,
       rsync: null,
       Syncthing: idle.Syncthing?.[side] ?? null,
+      Unison: null,
       target: "< 0.5 %",
       reached: own === null ? null : own < 0.5,
       note: `over ${Math.round(forMs / 1000)} s, ${workload.title} in place`,
     };
   });
-}
-
-function readOrNull(path: string): string | null {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
 }

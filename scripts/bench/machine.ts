@@ -19,6 +19,7 @@ export async function describeMachine(
     ["MirrorSync", await mirrorSyncVersion(program)],
     ["Deno", Deno.version.deno],
     ["rsync", await firstLine("rsync", "--version") ?? "not installed"],
+    ["Unison", await firstLine("unison", "-version") ?? "not installed"],
     ["Syncthing", await firstLine("syncthing", "--version") ?? "not installed"],
   ];
 }

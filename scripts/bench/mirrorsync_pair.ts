@@ -4,15 +4,24 @@ import { MirrorPeer } from "../support/mirror_peer.ts";
 import { lstatOrNull } from "../support/tree.ts";
 import { sleep, until } from "../support/until.ts";
 import type { Pair } from "./pair.ts";
+import type { Wire } from "./wire.ts";
 
 const PROBE = "linked.txt";
 
 /** MirrorSync with MirrorSync; `program` is its command line. */
-export async function makeMirrorSyncPair(folder: string, program: readonly string[]): Promise<Pair> {
+export async function makeMirrorSyncPair(
+  folder: string,
+  wire: Wire | null,
+  program: readonly string[],
+): Promise<Pair> {
   const sender = new MirrorPeer("sender", join(folder, "sender"), program);
   const receiver = new MirrorPeer("receiver", join(folder, "receiver"), program);
   await Promise.all([sender.init(), receiver.init()]);
-  await Promise.all([sender.trust(receiver), receiver.trust(sender)]);
+  const address = async ({ port }: MirrorPeer) => `127.0.0.1:${await wire?.through(port) ?? port}`;
+  await Promise.all([
+    sender.trust(receiver, await address(receiver)),
+    receiver.trust(sender, await address(sender)),
+  ]);
   const checkAlive = () => {
     sender.checkAlive();
     receiver.checkAlive();
@@ -33,6 +42,7 @@ export async function makeMirrorSyncPair(folder: string, program: readonly strin
       }
       throw new Error("the receiver does not say that it runs");
     },
+    killReceiver: () => receiver.kill(),
     startSender: () => Promise.resolve(sender.start()),
     linked: async () => {
       Deno.writeTextFileSync(join(sender.watched, PROBE), "linked\n");

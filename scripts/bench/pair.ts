@@ -1,6 +1,9 @@
+import type { PairName } from "./report.ts";
+import type { Wire } from "./wire.ts";
+
 /** Two programs that keep a folder the same, as the bench drives them; the sender's side first. */
 export interface Pair {
-  readonly name: string;
+  readonly name: PairName;
   /** The folder that is sent. */
   readonly watched: string;
   /** The folder that mirrors it. */
@@ -8,6 +11,8 @@ export interface Pair {
   /** Process ids while both run. */
   pids(): { readonly sender: number; readonly receiver: number };
   startReceiver(): Promise<void>;
+  /** Ends the receiver with SIGKILL; it can be started again. */
+  killReceiver(): Promise<void>;
   startSender(): Promise<void>;
   /** Returns once both run and are connected, with nothing left to do. */
   linked(): Promise<void>;
@@ -20,5 +25,5 @@ export interface Pair {
   stop(): Promise<void>;
 }
 
-/** Makes a fresh pair in a new folder, neither side running yet. */
-export type MakePair = (folder: string) => Promise<Pair>;
+/** Makes a fresh pair in a new folder, neither side running yet; with a wire, its connections go through that. */
+export type MakePair = (folder: string, wire: Wire | null) => Promise<Pair>;

@@ -1,18 +1,23 @@
 import pc from "picocolors";
-import { columns, showMs } from "../support/text.ts";
+import { columns, showBytes, showMs } from "../support/text.ts";
 
-/** What was measured, for one program; `null` where it was not. Times in milliseconds. */
-export interface Measured {
-  readonly MirrorSync: number | null;
-  readonly rsync: number | null;
-  readonly Syncthing: number | null;
-}
+/** What runs all the time. */
+export type PairName = "MirrorSync" | "Syncthing";
+/** What is called for each transfer. */
+export type CommandName = "rsync" | "Unison";
+export type ToolName = PairName | CommandName;
+
+/** All that is measured, in the order of the table. */
+const TOOLS: readonly ToolName[] = ["MirrorSync", "rsync", "Syncthing", "Unison"];
+
+/** What was measured, for each tool; `null` where it was not. Times in milliseconds, sizes in bytes. */
+export type Measured = Readonly<Record<ToolName, number | null>>;
 
 /** One line of the table. */
 export interface Row extends Measured {
   readonly part: string;
   readonly what: string;
-  readonly unit: "ms" | "MB" | "%";
+  readonly unit: "ms" | "B" | "MB" | "%";
   /** The target as text, and whether MirrorSync reaches it; `null` when there is none or it cannot be told. */
   readonly target: string;
   readonly reached: boolean | null;
@@ -28,10 +33,10 @@ export interface Report {
   readonly problems: readonly string[];
 }
 
-const HEAD = ["", "MirrorSync", "rsync", "Syncthing", "target", "", ""];
+const HEAD = ["", ...TOOLS, "target", "", ""];
 
 export function asText({ machine, rows, problems }: Report): string {
-  const sides = ["left", "right", "right", "right", "left", "left", "left"] as const;
+  const sides = ["left", ...TOOLS.map(() => "right" as const), "left", "left", "left"] as const;
   const table = columns([HEAD.map((cell) => pc.dim(cell)), ...rows.map((row) => cells(row, true))], sides);
   return [
     ...machine.map(([name, value]) => `${pc.dim(name.padEnd(12))} ${value}`),
@@ -46,8 +51,8 @@ export function asMarkdown({ machine, rows, problems }: Report): string {
   return [
     ...machine.map(([name, value]) => `- ${name}: ${value}`),
     "",
-    line(["", "MirrorSync", "rsync", "Syncthing", "target", "", "remarks"]),
-    line(["---", "---:", "---:", "---:", "---", "---", "---"]),
+    line(["", ...TOOLS, "target", "", "remarks"]),
+    line(["---", ...TOOLS.map(() => "---:"), "---", "---", "---"]),
     ...rows.map((row) => line(cells(row, false))),
     ...(problems.length > 0 ? ["", ...problems.map((text) => `- problem: ${text}`)] : []),
     "",
@@ -58,9 +63,7 @@ function cells(row: Row, colours: boolean): string[] {
   const verdict = row.reached === null ? "" : row.reached ? "pass" : "miss";
   return [
     row.what,
-    ...[row.MirrorSync, row.rsync, row.Syncthing].map((value) =>
-      value === null ? "–" : show(value, row.unit)
-    ),
+    ...TOOLS.map((tool) => row[tool] === null ? "–" : show(row[tool], row.unit)),
     row.target,
     !colours ? verdict : row.reached === true ? pc.green(verdict) : pc.red(verdict),
     colours ? pc.dim(row.note) : row.note,
@@ -68,9 +71,14 @@ function cells(row: Row, colours: boolean): string[] {
 }
 
 function show(value: number, unit: Row["unit"]): string {
-  return unit === "ms"
-    ? showMs(value)
-    : unit === "MB"
-    ? `${(value / 1e6).toFixed(0)} MB`
-    : `${value.toFixed(2)} %`;
+  switch (unit) {
+    case "ms":
+      return showMs(value);
+    case "B":
+      return showBytes(value);
+    case "MB":
+      return `${(value / 1e6).toFixed(0)} MB`;
+    case "%":
+      return `${value.toFixed(2)} %`;
+  }
 }

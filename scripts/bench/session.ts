@@ -1,14 +1,22 @@
 import { join } from "node:path";
 import { median, showMs } from "../support/text.ts";
 import { until } from "../support/until.ts";
+import { commandMirror } from "./command_mirror.ts";
+import { type MakeCommandTool, timeFirst } from "./command_tool.ts";
+import { flushDisks } from "./flush_disks.ts";
+import { liveMirror } from "./live_mirror.ts";
+import type { Mirror } from "./mirror.ts";
 import type { MakePair, Pair } from "./pair.ts";
 import { peakMemory } from "./process_stats.ts";
-import type { Row } from "./report.ts";
-import { flushDisks, Rsync } from "./rsync.ts";
+import type { CommandName, PairName, Row, ToolName } from "./report.ts";
+import type { Wire } from "./wire.ts";
 import { arrivalOf, countWrong, SET, type Workload } from "./workload.ts";
 
-/** What is measured beside rsync. */
-export type PairName = "MirrorSync" | "Syncthing";
+/** What is there to be measured. */
+export interface Tools {
+  readonly pairs: ReadonlyMap<PairName, MakePair>;
+  readonly commands: ReadonlyMap<CommandName, MakeCommandTool>;
+}
 
 /** What one workload took through fresh pairs of one program. */
 export interface PairResult {
@@ -21,8 +29,8 @@ export interface PairResult {
 
 export type PairResults = Partial<Record<PairName, PairResult>>;
 
-/** What one workload took by rsync, in milliseconds. */
-export interface RsyncResult {
+/** What one workload took by a tool that is called, in milliseconds. */
+export interface CommandResult {
   /** The median of all. */
   readonly took: number;
   readonly all: readonly number[];
@@ -44,8 +52,7 @@ export class Session {
   constructor(
     readonly folder: string,
     readonly runs: number,
-    readonly useRsync: boolean,
-    readonly makers: readonly (readonly [name: PairName, make: MakePair])[],
+    readonly tools: Tools,
   ) {}
 
   /** Progress goes to stderr, results to stdout. */
@@ -53,36 +60,51 @@ export class Session {
     console.error(`· ${text}`);
   }
 
+  /** Says what is wrong, now and in the report. */
+  problem(text: string): void {
+    this.problems.push(text);
+    this.say(text);
+  }
+
+  /** All that is there to be measured. */
+  toolNames(): ToolName[] {
+    return [...this.tools.pairs.keys(), ...this.tools.commands.keys()];
+  }
+
   /** What cannot be measured is said in the report; the rest goes on. */
   async attempt<T>(what: string, measure: () => Promise<T>): Promise<T | null> {
     try {
       return await measure();
     } catch (error) {
-      this.problems.push(`${what}: ${error instanceof Error ? error.message : error}`);
-      this.say(this.problems.at(-1)!);
+      this.problem(`${what}: ${error instanceof Error ? error.message : error}`);
       return null;
     }
   }
 
-  /** The time of `rsync -a`; `null` without rsync. */
-  async measureRsync(workload: Workload): Promise<RsyncResult | null> {
-    if (!this.useRsync) return null;
-    return await this.attempt("rsync", async () => {
-      const folder = join(this.folder, `rsync-${++this.#folders}`);
-      const rsync = await Rsync.start(folder);
-      this.#running.add(rsync);
+  /** The time of `rsync -a`, or of Unison's first run; `null` when it is not there. */
+  async measureCommand(name: CommandName, workload: Workload): Promise<CommandResult | null> {
+    const make = this.tools.commands.get(name);
+    if (make === undefined) return null;
+    return await this.attempt(`${name}, ${workload.title}`, async () => {
+      const folder = this.#newFolder(name);
+      const tool = await make(folder, null);
+      this.#running.add(tool);
       try {
+        await tool.startServer();
         const took: number[] = [];
         for (let i = 0; i < this.runs; i++) {
-          took.push(await rsync.push(workload.prepared));
-          this.say(`rsync, ${workload.title}: ${showMs(took.at(-1)!)}`);
+          took.push(await timeFirst(tool, workload.prepared, `${i}`));
+          this.say(`${name}, ${workload.title}: ${showMs(took.at(-1)!)}`);
         }
-        const flushed = await rsync.push(workload.prepared, "--fsync").catch(() => null);
+        let flushed = null;
+        if (name === "rsync") {
+          flushed = await timeFirst(tool, workload.prepared, "flushed", "--fsync").catch(() => null);
+        }
         if (flushed !== null) this.say(`rsync --fsync, ${workload.title}: ${showMs(flushed)}`);
         return { took: median(took), all: took, flushed };
       } finally {
-        await rsync.stop();
-        this.#running.delete(rsync);
+        await tool.stop();
+        this.#running.delete(tool);
         discard(folder, workload);
       }
     });
@@ -91,7 +113,7 @@ export class Session {
   /** The times of one workload through fresh pairs of every program. */
   async measurePairs(workload: Workload, start: Start): Promise<PairResults> {
     const results: PairResults = {};
-    for (const [name, make] of this.makers) {
+    for (const [name, make] of this.tools.pairs) {
       const all: number[] = [];
       const peaks: PairResult["peak"][] = [];
       for (let i = 0; i < this.runs; i++) {
@@ -133,8 +155,8 @@ export class Session {
     start: Start,
     use: (pair: Pair, took: number) => Promise<T>,
   ): Promise<T> {
-    const folder = join(this.folder, `pair-${++this.#folders}`);
-    const pair = await make(folder);
+    const folder = this.#newFolder(start === "moved in" ? "moved" : "before");
+    const pair = await make(folder, null);
     const source = join(workload.prepared, SET);
     const inPlace = join(pair.watched, SET);
     this.#running.add(pair);
@@ -175,13 +197,45 @@ export class Session {
   async #verify(pair: Pair, workload: Workload): Promise<void> {
     const wrong = countWrong(workload, pair.watched, pair.synced);
     if (wrong > 0) {
-      this.problems.push(`${pair.name}, ${workload.title}: ${wrong} files missing or with other content`);
+      this.problem(`${pair.name}, ${workload.title}: ${wrong} files missing or with other content`);
     }
     if (await pair.settled() === false) {
-      this.problems.push(
-        `${pair.name}, ${workload.title}: still something pending after everything was there`,
-      );
+      this.problem(`${pair.name}, ${workload.title}: still something pending after everything was there`);
     }
+  }
+
+  /** Hands a fresh, running mirror of one tool to `use`, and removes everything of it afterwards. */
+  async withMirror<T>(tool: ToolName, wire: Wire | null, use: (mirror: Mirror) => Promise<T>): Promise<T> {
+    const folder = this.#newFolder("mirror");
+    if (wire !== null) this.#running.add(wire);
+    let mirror: Mirror | null = null;
+    try {
+      mirror = await this.#makeMirror(tool, folder, wire);
+      this.#running.add(mirror);
+      await mirror.start();
+      return await use(mirror);
+    } finally {
+      for (const each of [mirror, wire]) {
+        if (each === null) continue;
+        await each.stop();
+        this.#running.delete(each);
+      }
+      Deno.removeSync(folder, { recursive: true });
+    }
+  }
+
+  async #makeMirror(tool: ToolName, folder: string, wire: Wire | null): Promise<Mirror> {
+    if (tool === "MirrorSync" || tool === "Syncthing") {
+      return liveMirror(await this.tools.pairs.get(tool)!(folder, wire));
+    }
+    return commandMirror(tool, await this.tools.commands.get(tool)!(folder, wire), folder);
+  }
+
+  /** The name is short: it becomes part of every path below. */
+  #newFolder(name: string): string {
+    const folder = join(this.folder, `${name}-${++this.#folders}`);
+    Deno.mkdirSync(folder);
+    return folder;
   }
 
   /** Stops whatever still runs and removes the folder. */

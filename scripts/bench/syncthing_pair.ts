@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { freePort } from "../support/free_port.ts";
 import { sleep } from "../support/until.ts";
 import type { Pair } from "./pair.ts";
+import type { Wire } from "./wire.ts";
 
 const FOLDER = "bench";
 const API_KEY = "mirrorsync-bench";
@@ -21,11 +22,12 @@ interface Instance {
 }
 
 /** Syncthing with Syncthing on loopback: nothing that talks to the world, the watcher as quick as it can be told. */
-export async function makeSyncthingPair(folder: string): Promise<Pair> {
+export async function makeSyncthingPair(folder: string, wire: Wire | null): Promise<Pair> {
   const sender = await generate("sender", folder);
   const receiver = await generate("receiver", folder);
-  writeConfig(sender, receiver, "sendonly");
-  writeConfig(receiver, sender, "receiveonly");
+  const dial = async ({ port }: Instance) => await wire?.through(port) ?? port;
+  writeConfig(sender, receiver, await dial(receiver), "sendonly");
+  writeConfig(receiver, sender, await dial(sender), "receiveonly");
   const checkAlive = () => {
     for (const instance of [sender, receiver]) {
       if (instance.pid === -1) {
@@ -51,6 +53,7 @@ export async function makeSyncthingPair(folder: string): Promise<Pair> {
       start(receiver);
       await answers(receiver);
     },
+    killReceiver: () => end(receiver, "SIGKILL"),
     startSender: () => Promise.resolve(start(sender)),
     linked: async () => {
       await answers(sender);
@@ -78,21 +81,7 @@ export async function makeSyncthingPair(folder: string): Promise<Pair> {
       return false;
     },
     stop: async () => {
-      for (const instance of [sender, receiver]) {
-        if (instance.pid === null || instance.pid === -1) continue;
-        try {
-          Deno.kill(instance.pid, "SIGTERM");
-        } catch {
-          // it has ended already
-        }
-        const giveUp = setTimeout(
-          () => instance.pid !== null && instance.pid > 0 && Deno.kill(instance.pid, "SIGKILL"),
-          10_000,
-        );
-        await instance.ended;
-        clearTimeout(giveUp);
-        instance.pid = null;
-      }
+      for (const instance of [sender, receiver]) await end(instance, "SIGTERM");
     },
   };
 }
@@ -121,10 +110,15 @@ async function generate(name: string, parent: string): Promise<Instance> {
   };
 }
 
-function writeConfig(own: Instance, other: Instance, type: "sendonly" | "receiveonly"): void {
-  const device = (instance: Instance) =>
+function writeConfig(
+  own: Instance,
+  other: Instance,
+  otherPort: number,
+  type: "sendonly" | "receiveonly",
+): void {
+  const device = (instance: Instance, port: number) =>
     `<device id="${instance.id}" name="${instance.name}" compression="metadata">` +
-    `<address>tcp://127.0.0.1:${instance.port}</address></device>`;
+    `<address>tcp://127.0.0.1:${port}</address></device>`;
   Deno.writeTextFileSync(
     join(own.home, "config.xml"),
     `<configuration version="${own.configVersion}">
@@ -133,8 +127,8 @@ function writeConfig(own: Instance, other: Instance, type: "sendonly" | "receive
     <device id="${own.id}"></device><device id="${other.id}"></device>
     <minDiskFree unit="">0</minDiskFree>
   </folder>
-  ${device(own)}
-  ${device(other)}
+  ${device(own, own.port)}
+  ${device(other, otherPort)}
   <gui enabled="true" tls="false"><address>127.0.0.1:${own.apiPort}</address><apikey>${API_KEY}</apikey></gui>
   <options>
     <listenAddress>tcp://127.0.0.1:${own.port}</listenAddress>
@@ -173,6 +167,22 @@ function start(instance: Instance): void {
   } finally {
     closeSync(log);
   }
+}
+
+async function end(instance: Instance, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  if (instance.pid === null || instance.pid === -1) return;
+  try {
+    Deno.kill(instance.pid, signal);
+  } catch {
+    // it has ended already
+  }
+  const giveUp = setTimeout(
+    () => instance.pid !== null && instance.pid > 0 && Deno.kill(instance.pid, "SIGKILL"),
+    10_000,
+  );
+  await instance.ended;
+  clearTimeout(giveUp);
+  instance.pid = null;
 }
 
 async function answers(instance: Instance): Promise<void> {

@@ -75,11 +75,11 @@ export class MirrorPeer {
     await this.command("init", "--name", this.name, "--listen", this.address);
   }
 
-  /** Trusts another peer, by its certificate alone. */
-  async trust(other: MirrorPeer): Promise<void> {
+  /** Trusts another peer, by its certificate alone, and dials it at `address`. */
+  async trust(other: MirrorPeer, address = other.address): Promise<void> {
     const certificate = join(this.home, `${other.name}.pem`);
     Deno.writeTextFileSync(certificate, await other.command("identity", "--cert"));
-    await this.command("peer", "add", certificate, "--address", other.address, "--name", other.name);
+    await this.command("peer", "add", certificate, "--address", address, "--name", other.name);
   }
 
   /** Starts `run`. The process is in a group of its own: it outlives this one unless it is stopped. */

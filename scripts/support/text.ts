@@ -7,6 +7,13 @@ export function showMs(ms: number): string {
   return `${(ms / 1000).toFixed(ms < 100_000 ? 2 : 0)} s`;
 }
 
+/** An amount of bytes as a person reads it: `812 B`, `75.6 KB`, `3.42 MB`, `1,074 MB`. */
+export function showBytes(bytes: number): string {
+  if (bytes < 1000) return `${bytes} B`;
+  if (bytes < 1e6) return `${(bytes / 1000).toFixed(1)} KB`;
+  return `${bytes < 1e8 ? (bytes / 1e6).toFixed(2) : showCount(Math.round(bytes / 1e6))} MB`;
+}
+
 /** A number with its thousands apart: `12,345`. */
 export function showCount(count: number): string {
   return count.toLocaleString("en-US");

@@ -43,7 +43,7 @@ export class ChunkList {
   /** @returns `null` when the bytes are of another format, or damaged. */
   static parse(bytes: Uint8Array): ChunkList | null {
     const bits = bytes[1] ?? 0;
-    const valid = bytes[0] === FORMAT && bits >= 8 && bits <= 24 && bytes.length >= HEAD_BYTES &&
+    const valid = bytes[0] === FORMAT && bits >= 9 && bits <= 20 && bytes.length >= HEAD_BYTES &&
       (bytes.length - HEAD_BYTES) % (ENTRY_WORDS * 4) === 0;
     if (!valid) return null;
     const list = new ChunkList(bytes);
@@ -83,6 +83,11 @@ export class ChunkList {
 
   length(index: number): number {
     return this.#words[index * ENTRY_WORDS]!;
+  }
+
+  mark(index: number): ChunkMark {
+    const at = index * ENTRY_WORDS;
+    return { crc: this.#words[at + 1]!, halfCrc: this.#words[at + 2]! };
   }
 
   /** Whether a chunk has this mark. */

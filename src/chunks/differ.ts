@@ -33,9 +33,16 @@ export class Differ {
   #end = 0;
   /** The chunk that is expected next; `null` when none is. */
   #expected: Place | null;
+  readonly #more: (mark: ChunkMark) => ChunkList | null;
 
-  constructor(cutting: Cutting, bases: readonly ChunkList[]) {
+  /** @param more Asked for one more base when a chunk is in none of them; they all must be cut alike. */
+  constructor(
+    cutting: Cutting,
+    bases: readonly ChunkList[],
+    more: (mark: ChunkMark) => ChunkList | null = () => null,
+  ) {
     this.#cutting = cutting;
+    this.#more = more;
     this.#bases = [...bases];
     this.#expected = bases.length > 0 ? { base: 0, index: 0 } : null;
     this.#list = new ChunkListBuilder(cutting);
@@ -111,7 +118,11 @@ export class Differ {
       const index = list.find(mark, length);
       if (index >= 0) return { base, index };
     }
-    return null;
+    const list = this.#more(mark);
+    if (list === null || this.#bases.includes(list)) return null;
+    this.#bases.push(list);
+    const index = list.find(mark, length);
+    return index < 0 ? null : { base: this.#bases.length - 1, index };
   }
 
   #take(end: number, mark: ChunkMark, place: Place | null): Place | null {

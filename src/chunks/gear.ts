@@ -7,11 +7,11 @@ export interface Cutting {
   readonly maxBytes: number;
 }
 
-/** The averages, as powers of two: 1 KiB for files that are not large, at least 2 KiB for larger ones, at most 1 MiB. */
-const SMALL_AVERAGE_BITS = 10;
+/** The averages, as powers of two: 1 KiB for text that is not large, at least 2 KiB for larger files, at most 1 MiB. */
+const TEXT_AVERAGE_BITS = 10;
 const MIN_AVERAGE_BITS = 11;
 const MAX_AVERAGE_BITS = 20;
-/** Up to this size a file is cut most finely: there a change inside a chunk is most of what has to travel. */
+/** Up to this size text is cut most finely: there a change inside a chunk is most of what has to travel. */
 const FINE_BYTES = 16 * 1024 * 1024;
 /** A file has about so many chunks, as a power of two, between the smallest and the largest average. */
 const CHUNKS_BITS = 17;
@@ -28,10 +28,12 @@ const GEAR = Int32Array.from(
 /**
  * How a file of this size is cut: small chunks while there are few of them, so that a small change costs little; larger ones for
  * larger files, so that the list of the largest file fits into two megabytes.
+ *
+ * @param text Whether it shrinks when packed, as what people edit does; pictures and archives are cut less finely.
  */
-export function cuttingFor(sizeBytes: number): Cutting {
-  if (sizeBytes <= FINE_BYTES) return cuttingOf(SMALL_AVERAGE_BITS);
-  const bits = Math.ceil(Math.log2(sizeBytes)) - CHUNKS_BITS;
+export function cuttingFor(sizeBytes: number, text: boolean): Cutting {
+  if (text && sizeBytes <= FINE_BYTES) return cuttingOf(TEXT_AVERAGE_BITS);
+  const bits = Math.ceil(Math.log2(Math.max(1, sizeBytes))) - CHUNKS_BITS;
   return cuttingOf(Math.min(MAX_AVERAGE_BITS, Math.max(MIN_AVERAGE_BITS, bits)));
 }
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Clock, ReadHandle } from "../domain/ports.ts";
 import { Slices } from "../domain/slices.ts";
 import { Differ } from "./differ.ts";
-import { cuttingFor } from "./gear.ts";
+import type { Cutting } from "./gear.ts";
 
 const READ_BYTES = 256 * 1024;
 
@@ -23,11 +23,12 @@ export interface ReadChunks {
  */
 export async function readChunks(
   file: ReadHandle,
+  cutting: Cutting,
   clock: Clock,
   stopped: () => boolean = () => false,
 ): Promise<ReadChunks | null> {
   const hash = createHash("sha256");
-  const differ = new Differ(cuttingFor(file.opened.sizeBytes), []);
+  const differ = new Differ(cutting, []);
   const slices = new Slices(clock);
   const buffer = new Uint8Array(READ_BYTES);
   let sizeBytes = 0;

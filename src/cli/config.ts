@@ -5,6 +5,7 @@ import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import { parseAddress } from "../link/address.ts";
 import { DEFAULT_SETTINGS, type Settings } from "../peer/settings.ts";
+import { BYTE_RATE_RULE, parseByteRate } from "./byte_rate.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 import { isPeerName, PEER_NAME_RULE } from "./peer_name.ts";
 import { escapeText } from "./text.ts";
@@ -26,19 +27,21 @@ const MIN_SCAN_MS = 1000;
 const MAX_SCAN_MS = 24 * 3_600_000;
 const MAX_LOG_DAYS = 36_500;
 
+/** What `read` makes of a field; its error is the reason. */
+function readBy<I, T>(expected: string, read: (value: I) => T) {
+  return v.rawTransform<I, T>(({ dataset, addIssue, NEVER }) => {
+    try {
+      return read(dataset.value);
+    } catch (error) {
+      addIssue({ message: `must be ${expected}: ${messageOf(error)}` });
+      return NEVER;
+    }
+  });
+}
+
 /** A field that is text, read by `read`, whose error is the reason. */
 function text<T>(expected: string, read: (text: string) => T) {
-  return v.pipe(
-    v.string(`must be ${expected}, in quotes`),
-    v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
-      try {
-        return read(dataset.value);
-      } catch (error) {
-        addIssue({ message: `must be ${expected}: ${messageOf(error)}` });
-        return NEVER;
-      }
-    }),
-  );
+  return v.pipe(v.string(`must be ${expected}, in quotes`), readBy(expected, read));
 }
 
 const ADDRESS = text("an address, HOST:PORT", parseAddress);
@@ -75,6 +78,12 @@ const SCHEMA = v.object({
       v.integer(DAYS_RULE),
       v.minValue(1, DAYS_RULE),
       v.maxValue(MAX_LOG_DAYS, DAYS_RULE),
+    ),
+  ),
+  limit: v.exactOptional(
+    v.pipe(
+      v.union([v.string(), v.number()], `must be ${BYTE_RATE_RULE}`),
+      readBy(BYTE_RATE_RULE, parseByteRate),
     ),
   ),
 });
@@ -125,6 +134,7 @@ export function parseConfig(source: string, file: string): Config {
     settings: {
       scanIntervalMs: said.scan_interval ?? DEFAULT_SETTINGS.scanIntervalMs,
       logDays: said.log_days ?? DEFAULT_SETTINGS.logDays,
+      limitBytesPerSecond: said.limit ?? DEFAULT_SETTINGS.limitBytesPerSecond,
     },
   };
 }
@@ -186,6 +196,10 @@ ${given("listen", set.listen, '"0.0.0.0:22600"')}
 # Changes are noticed at once. As a safety net everything in \`watched\` is compared this often too: "10m", "90s", "1h", or a
 # number of seconds; from 1 second to 24 hours.
 # scan_interval = "${formatDuration(DEFAULT_SETTINGS.scanIntervalMs)}"
+
+# How much may be sent, and how much received, each by itself and over all links together: "2MB/s", "500KB/s", "1.5MiB/s", a
+# number of bytes a second, or "none". Small saves go first.
+# limit = "none"
 
 # For how many days the rows of the log are kept.
 # log_days = ${DEFAULT_SETTINGS.logDays}

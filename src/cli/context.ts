@@ -2,6 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import { parseAddress } from "../link/address.ts";
+import { BYTE_RATE_RULE, parseByteRate } from "./byte_rate.ts";
 import type { Home } from "./home.ts";
 import type { Output } from "./output.ts";
 
@@ -24,5 +25,14 @@ export function addressFlag(text: string): Address {
   } catch (error) {
     if (error instanceof MirrorError) throw new InvalidArgumentError(messageOf(error));
     throw error;
+  }
+}
+
+/** Reads the value of a flag that is a limit in bytes a second. (`null` would be no value at all to commander.) */
+export function byteRateFlag(text: string): number | "none" {
+  try {
+    return parseByteRate(text) ?? "none";
+  } catch (error) {
+    throw new InvalidArgumentError(`${messageOf(error)}. It must be ${BYTE_RATE_RULE}.`);
   }
 }

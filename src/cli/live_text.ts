@@ -1,15 +1,7 @@
 import type { PeerLinkStatus, RunStatus, TransferStatus } from "../domain/status.ts";
 import type { Colours } from "./output.ts";
-import {
-  cutStart,
-  displayWidth,
-  escapeText,
-  padTo,
-  plural,
-  showBytes,
-  showDuration,
-  showPath,
-} from "./text.ts";
+import { speed } from "./speed_text.ts";
+import { cutStart, displayWidth, escapeText, padTo, plural, showBytes, showPath } from "./text.ts";
 
 /** A transfer gets a bar of its own once it has taken this long. */
 export const BAR_AFTER_MS = 2000;
@@ -99,22 +91,16 @@ function pending(status: RunStatus, colours: Colours): Part[] {
   return parts;
 }
 
-function bar(transfer: TransferStatus, { nowMs, columns, colours }: View): string {
-  const { doneBytes, sizeBytes, startedMs, direction, path } = transfer;
+function bar(transfer: TransferStatus, { columns, colours }: View): string {
+  const { doneBytes, sizeBytes, direction, path } = transfer;
   const share = sizeBytes === 0 ? 1 : Math.min(1, doneBytes / sizeBytes);
   const filled = Math.round(share * BAR_COLUMNS);
-  const elapsedMs = Math.max(1, nowMs - startedMs);
-  const perSecond = doneBytes * 1000 / elapsedMs;
-  const left = perSecond > 0
-    ? `, ${showDuration(Math.max(0, sizeBytes - doneBytes) * 1000 / perSecond)} left`
-    : "";
   const percent = `${Math.floor(share * 100)} %`.padStart(5);
-  const numbers = `${percent}  ${showBytes(doneBytes)} of ${showBytes(sizeBytes)}, ${
-    showBytes(perSecond)
-  }/s${left}`;
+  const parts = [`${showBytes(doneBytes)} of ${showBytes(sizeBytes)}`, ...speed(transfer)];
+  const numbers = padTo(`${percent}  ${parts.join(", ")}`, 40);
   const fixed = 2 + BAR_COLUMNS + displayWidth(numbers) + 2;
   const room = columns - 1 - fixed - 2;
   const name = room >= MIN_PATH_COLUMNS ? "  " + colours.dim(cutStart(showPath(path), room)) : "";
   const drawn = colours.cyan("█".repeat(filled)) + colours.dim("░".repeat(BAR_COLUMNS - filled));
-  return `${direction === "sending" ? "↑" : "↓"} ${drawn} ${padTo(numbers, 40)}${name}`;
+  return `${direction === "sending" ? "↑" : "↓"} ${drawn} ${numbers}${name}`;
 }

@@ -6,9 +6,10 @@ import type { RunStatus } from "../domain/status.ts";
 import type { Identity } from "../identity/identity.ts";
 import type { OnceResult } from "../peer/once.ts";
 import type { PeerParts, RunningPeer } from "../peer/peer.ts";
+import type { Settings } from "../peer/settings.ts";
 import type { Store } from "../store/store.ts";
 import { loadConfig } from "./config.ts";
-import { type Action, addressFlag, type Context } from "./context.ts";
+import { type Action, addressFlag, byteRateFlag, type Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { checkFolders, type Folders } from "./folders.ts";
 import type { Home } from "./home.ts";
@@ -30,6 +31,8 @@ interface Flags {
   readonly listen?: Address;
   readonly peer?: Address;
   readonly once?: true;
+  /** `none`: whatever the config says. */
+  readonly limit?: number | "none";
 }
 
 /** Adds `mirrorsync run`. */
@@ -45,6 +48,11 @@ export function addRun(program: Command, action: Action): void {
     .option("--synced <dir>", "the folder that mirrors the peer's watched folder")
     .option("--listen <host:port>", "where to listen (default: port 22600 on every address)", addressFlag)
     .option("--peer <host:port>", "an address to dial, besides those of `peer add --address`", addressFlag)
+    .option(
+      "--limit <rate>",
+      "send no faster than this, and receive no faster: 2MB/s, 500KB/s, 1.5MiB/s, a number of bytes a second; 0 or none: no limit",
+      byteRateFlag,
+    )
     .option("--once", "dial for up to 30 s, end when neither side can get any further")
     .addHelpText(
       "after",
@@ -83,7 +91,7 @@ async function run({ home, output }: Context, flags: Flags): Promise<number> {
     identity,
     store,
     folders,
-    settings: config.settings,
+    settings: chosenSettings(config.settings, flags),
     listen: flags.listen ?? config.listen ?? await defaultListenAddress(),
     dial: flags.peer ?? config.peer,
     once: flags.once ?? false,
@@ -118,6 +126,7 @@ async function start(
   ]);
   const { identity, folders, ...parts } = known;
   const clock = new SystemClock();
+  const limit = parts.settings.limitBytesPerSecond;
   return await startPeer({
     ...parts,
     fingerprint: identity.fingerprint,
@@ -125,7 +134,7 @@ async function start(
     system: Deno.build.os === "windows" ? "windows" : "unix",
     watched: new DiskTree(folders.watched),
     synced: new DiskTree(folders.synced),
-    network: new TlsNetwork({ identity, trusted: () => parts.store.peers.list(), clock }),
+    network: new TlsNetwork({ identity, trusted: () => parts.store.peers.list(), clock, limit }),
     clock,
     random: new SystemRandom(),
   });
@@ -143,6 +152,12 @@ function endOnCrash(crash: (error: unknown) => void): Disposable {
       globalThis.removeEventListener("error", thrown);
     },
   };
+}
+
+/** The config's settings, with what the flags say instead. */
+function chosenSettings(settings: Settings, { limit }: Flags): Settings {
+  if (limit === undefined) return settings;
+  return { ...settings, limitBytesPerSecond: limit === "none" ? null : limit };
 }
 
 /** The folders that flags and config name. @throws {MirrorError} `wrong_usage` when one is not named, or `bad_folder`. */

@@ -133,6 +133,7 @@ function statusReport(
       ...rest,
       started: jsonTime(startedMs),
     })),
+    limitBytesPerSecond: run?.limitBytesPerSecond ?? null,
     rate: run?.rate ?? { sentPerSecond: 0, receivedPerSecond: 0 },
     total: run?.total ?? null,
     watcher: run?.watcher ?? null,

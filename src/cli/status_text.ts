@@ -1,5 +1,6 @@
 import type { Home } from "./home.ts";
 import type { Colours } from "./output.ts";
+import { speed } from "./speed_text.ts";
 import { escapeText, plural, showBytes, showDuration, showPath, showTime, table } from "./text.ts";
 
 /** What waits for a peer: paths, refused paths, bytes of the waiting ones. */
@@ -55,7 +56,12 @@ export interface StatusReport {
     readonly doneBytes: number;
     readonly sizeBytes: number;
     readonly started: string;
+    /** Bytes of the file a second, over the last few seconds. */
+    readonly bytesPerSecond: number | null;
+    readonly leftMs: number | null;
   }[];
+  /** Bytes a second that may be sent, and as many received; `null` without a limit, or while nothing runs. */
+  readonly limitBytesPerSecond: number | null;
   readonly rate: { readonly sentPerSecond: number; readonly receivedPerSecond: number };
   readonly total: {
     readonly sentBytes: number;
@@ -111,6 +117,9 @@ export function statusLines(
       ["listen", s.listen ?? "port 22600 on every address"],
       ...(s.running ? [["scan", scan(s)]] : []),
       ["pending", pendingText(s.pending)],
+      ...(s.limitBytesPerSecond === null
+        ? []
+        : [["limit", `${showBytes(s.limitBytesPerSecond)}/s in each direction`]]),
     ], "  "),
   ];
   if (s.peers.length > 0) {
@@ -125,6 +134,7 @@ export function statusLines(
       s.transfers.map((t) => [
         t.direction === "sending" ? `→ ${escapeText(t.peer)}` : `← ${escapeText(t.peer)}`,
         `${showBytes(t.doneBytes)} of ${showBytes(t.sizeBytes)}`,
+        speed(t).join(", "),
         showPath(t.path),
       ]),
       "  ",

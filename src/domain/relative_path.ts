@@ -18,17 +18,12 @@ export const MAX_PATH_BYTES = 4096;
 export const STAGING_FOLDER = ".mirrorsync-staging";
 
 const encoder = new TextEncoder();
+// deno-lint-ignore no-control-regex -- the range of ASCII
+const NOT_ASCII = /[^\u0000-\u007f]/;
 
 /** Bytes of UTF-8 in `text`. */
 export function utf8Length(text: string): number {
-  let ascii = true;
-  for (let i = 0; i < text.length; i++) {
-    if (text.charCodeAt(i) > 0x7f) {
-      ascii = false;
-      break;
-    }
-  }
-  return ascii ? text.length : encoder.encode(text).length;
+  return NOT_ASCII.test(text) ? encoder.encode(text).length : text.length;
 }
 
 /**

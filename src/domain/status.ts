@@ -16,14 +16,22 @@ export interface PeerLinkStatus {
   readonly inSync: boolean;
 }
 
-/** A file that is on its way. */
-export interface TransferStatus {
+/** How far a file that is on its way has come, as those know it who move it. */
+export interface TransferProgress {
   readonly direction: "sending" | "receiving";
   readonly peer: string;
   readonly path: string;
   readonly doneBytes: number;
   readonly sizeBytes: number;
   readonly startedMs: number;
+}
+
+/** A file that is on its way, and how fast it gets on. */
+export interface TransferStatus extends TransferProgress {
+  /** Bytes of the file a second, over the last few seconds; `null` while too little has been seen. */
+  readonly bytesPerSecond: number | null;
+  /** Milliseconds that are left at this rate; `null` while that is not known, or nothing moves. */
+  readonly leftMs: number | null;
 }
 
 /** Something that is wrong at present, with what to do. */
@@ -46,6 +54,8 @@ export interface RunStatus {
   readonly synced: string;
   readonly peers: readonly PeerLinkStatus[];
   readonly transfers: readonly TransferStatus[];
+  /** Bytes a second that may be sent, and as many received; `null` without a limit. */
+  readonly limitBytesPerSecond: number | null;
   /** Bytes on the wire in the last second, and since the start. */
   readonly rate: { readonly sentPerSecond: number; readonly receivedPerSecond: number };
   readonly total: {

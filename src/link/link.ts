@@ -11,6 +11,8 @@ import { FrameReader } from "../wire/frame_reader.ts";
 import { FrameWriter, type Lane } from "../wire/frame_writer.ts";
 import type { Extension, Hello } from "../wire/hello.ts";
 import { Credit, FRAME_COST_BYTES } from "./credit.ts";
+import { type Limits, paceTowards, pieceBytesAt } from "./limits.ts";
+import { PacedSource } from "./paced_source.ts";
 
 /** A reply to a request. `header` has further fields for some extension requests, which may also bring content. */
 export interface Reply {
@@ -55,6 +57,8 @@ export class Link {
   readonly openedMs: number;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #limits: Limits | null;
+  readonly #pacedSource: PacedSource | null;
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   readonly #outstanding = new Map<
@@ -63,27 +67,42 @@ export class Link {
   >();
   #hello: Hello | null = null;
   #shared: ReadonlySet<Extension> = new Set();
+  #headerExtensions = NO_EXTENSIONS;
   #credit = new Credit(Infinity);
   #held: Promise<void> | null = null;
   /** Resolves when the peer has ended its direction. */
   #served: Promise<unknown> = new Promise(() => {});
   #ungranted = 0;
   #bytesSeen = 0;
+  #bytesSent = 0;
+  /** A ping of ours has not had its turn yet. */
+  #pingWaits = false;
   #silentTicks = 0;
   #cancelTick: () => void = () => {};
   #ended: MirrorError | null = null;
   #resolveClosed!: (reason: MirrorError) => void;
+  readonly #onWriteFailure = (error: unknown) => this.close(linkError(error));
 
   constructor(
-    parts: { connection: Connection; peer: { number: number; name: string }; clock: Clock; random: Random },
+    parts: {
+      connection: Connection;
+      peer: { number: number; name: string };
+      clock: Clock;
+      random: Random;
+      limits?: Limits | null;
+    },
   ) {
     this.connection = parts.connection;
     this.peer = parts.peer;
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.openedMs = parts.clock.now();
-    this.#reader = new FrameReader(() => this.connection.read());
+    const limits = this.#limits = parts.limits ?? null;
+    const read = () => this.connection.read();
+    const paced = this.#pacedSource = limits === null ? null : new PacedSource(read, limits.receive);
+    this.#reader = new FrameReader(paced === null ? read : () => paced.read());
     this.#writer = new FrameWriter((bytes) => this.connection.write(bytes));
+    this.#writer.pace = limits?.send ?? null;
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
     this.#tick();
   }
@@ -112,21 +131,27 @@ export class Link {
 
   /** The optional header fields that may be used on this link. */
   get headerExtensions(): HeaderExtensions {
-    if (this.#hello === null) return NO_EXTENSIONS;
-    return {
-      folders: this.has("folders"),
-      modes: this.has("modes"),
-      offer: this.has("offer"),
-      pieces: this.has("pieces"),
-      moves: this.has("moves"),
-    };
+    return this.#headerExtensions;
   }
 
   /** Makes the link a full one. */
   becomeFull(theirs: Hello, ours: Hello): void {
     this.#hello = theirs;
     this.#shared = new Set([...theirs.extensions].filter((extension) => ours.extensions.has(extension)));
+    this.#headerExtensions = {
+      folders: this.has("folders"),
+      modes: this.has("modes"),
+      offer: this.has("offer"),
+      pieces: this.has("pieces"),
+      moves: this.has("moves"),
+    };
     this.#credit = new Credit(this.has("credit") ? theirs.windowBytes : Infinity);
+    this.#writer.pace = paceTowards(theirs, this.#limits, this.#clock);
+  }
+
+  /** Bytes that a piece of a large file should have, at most: what comes after it waits for so long. */
+  get pieceBytes(): number {
+    return pieceBytesAt(this.#writer.pace);
   }
 
   /** Keeps the link from reading past the next frame until the returned function is called: that frame decides how to read on. */
@@ -184,7 +209,7 @@ export class Link {
    */
   request(lane: Lane, header: { readonly id: string }, content: Uint8Array | null = null): Promise<Reply> {
     const reply = this.expectReply(header.id);
-    this.#writer.send(lane, header, content).catch((error) => this.close(linkError(error)));
+    this.#writer.post(lane, header, content, this.#onWriteFailure);
     return reply;
   }
 
@@ -219,7 +244,7 @@ export class Link {
 
   /** Answers a request. */
   reply(header: object, content: Uint8Array | null = null): void {
-    this.#writer.send("control", header, content).catch((error) => this.close(linkError(error)));
+    this.#writer.post("control", header, content, this.#onWriteFailure);
   }
 
   /** Answers a request with an error; without an id when the request had none that could be read. */
@@ -252,6 +277,7 @@ export class Link {
     this.#ended = reason;
     this.#cancelTick();
     this.#writer.break(reason);
+    this.#pacedSource?.stop();
     this.#credit.close(reason);
     for (const { reject } of this.#outstanding.values()) reject(reason);
     this.#outstanding.clear();
@@ -339,11 +365,14 @@ export class Link {
       const seen = this.#reader.bytesRead + this.#writer.bytesWritten * (this.#hello === null ? 1 : 0);
       this.#silentTicks = seen === this.#bytesSeen ? this.#silentTicks + 1 : 0;
       this.#bytesSeen = seen;
+      const sent = this.#writer.bytesWritten;
+      // A peer cannot answer a ping that still waits behind what we are sending.
+      if (this.#pingWaits && sent !== this.#bytesSent) this.#silentTicks = Math.min(this.#silentTicks, 1);
+      this.#bytesSent = sent;
       if (this.#hello !== null) {
         if (this.#silentTicks >= DEAD_TICKS) return this.#stalled("the peer has been silent for 15 s");
-        if (this.#silentTicks >= 1) {
-          this.request("control", { id: this.#random.uuid(), ...{ action: "ping" } }).catch(() => {});
-        }
+        // Under a limit its own ping may be a long way behind in what we have not read yet: it hears of us all the same.
+        if (this.#silentTicks >= 1 || this.#limits !== null) this.#ping();
       } else if (
         this.#silentTicks >= STALLED_TICKS && (this.#reader.insideFrame || this.#outstanding.size > 0)
       ) {
@@ -351,6 +380,17 @@ export class Link {
       }
       this.#tick();
     });
+  }
+
+  #ping(): void {
+    if (this.#pingWaits) return;
+    this.#pingWaits = true;
+    const id = this.#random.uuid();
+    this.expectReply(id).catch(() => {}); // the link has ended, which everybody is told
+    this.#writer.send("control", { id, action: "ping" }).then(
+      () => this.#pingWaits = false,
+      (error) => this.close(linkError(error)),
+    );
   }
 
   #stalled(message: string): void {

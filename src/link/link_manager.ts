@@ -5,6 +5,7 @@ import type { Address, Clock, Connection, Network, Random } from "../domain/port
 import { type Hello, helloFields, parseHello } from "../wire/hello.ts";
 import { Dialler } from "./dialler.ts";
 import { formatAddress, parseAddress } from "./address.ts";
+import type { Limits } from "./limits.ts";
 import { type FrameHandler, Link } from "./link.ts";
 
 /** A peer as the links need it. */
@@ -22,6 +23,8 @@ export interface LinkManagerParts {
   readonly fingerprint: string;
   /** What we say of ourselves on every link. */
   readonly hello: Hello;
+  /** How fast all links together may send and receive; as fast as they can without it. */
+  readonly limits?: Limits | null;
   /** The peers that are trusted now. */
   readonly peers: () => readonly LinkPeer[];
   /** An address to dial beside those of the peers. */
@@ -152,8 +155,9 @@ export class LinkManager {
   }
 
   #newLink(connection: Connection, peer: LinkPeer): Link {
-    const { clock, random } = this.#parts;
-    const link = new Link({ connection, peer: { number: peer.number, name: peer.name }, clock, random });
+    const { clock, random, limits = null } = this.#parts;
+    const { number, name } = peer;
+    const link = new Link({ connection, peer: { number, name }, clock, random, limits });
     this.#all.add(link);
     const ending = link.closed.then((reason) => this.#ended(link, reason));
     this.#endings.set(link, ending);

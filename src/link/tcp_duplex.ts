@@ -19,13 +19,16 @@ const FIRST_SLAB_BYTES = 16 * 1024;
  */
 export class TcpDuplex extends Duplex {
   readonly #conn: Deno.TcpConn;
+  readonly #readBytes: number;
   /** The part of the slab that is still to be filled; `null` before the first read. */
   #slab: Buffer | null = null;
   #gate: PromiseWithResolvers<void> | null = null;
 
-  constructor(conn: Deno.TcpConn) {
+  /** @param maxReadBytes The most bytes that one read should take; a reader that wants few at a time says so. */
+  constructor(conn: Deno.TcpConn, maxReadBytes = READ_BYTES) {
     super({ allowHalfOpen: true });
     this.#conn = conn;
+    this.#readBytes = Math.min(READ_BYTES, maxReadBytes);
   }
 
   /** Stops reading from the system after the read that may be under way. */
@@ -48,7 +51,7 @@ export class TcpDuplex extends Duplex {
       while (this.#gate !== null) await this.#gate.promise;
       if (this.destroyed) return;
       const slab = this.#roomToRead();
-      const count = await this.#conn.read(slab.subarray(0, READ_BYTES));
+      const count = await this.#conn.read(slab.subarray(0, this.#readBytes));
       if (this.destroyed) return;
       if (count === null) {
         this.push(null);

@@ -3,11 +3,6 @@ import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Connection } from "../domain/ports.ts";
 import type { TcpDuplex } from "./tcp_duplex.ts";
 
-/** More bytes than this, received and not read yet, close the gate… */
-const HIGH_WATER_BYTES = 1024 * 1024;
-/** …and fewer than this open it again. The space between keeps the network busy while the reader works. */
-const LOW_WATER_BYTES = 256 * 1024;
-
 /** What a connection knows of its other end. */
 export interface PeerOfConnection {
   readonly peerFingerprint: string;
@@ -30,6 +25,7 @@ export class TlsConnection implements Connection {
   readonly dialled: boolean;
   readonly #socket: TLSSocket;
   readonly #duplex: TcpDuplex;
+  readonly #readAheadBytes: number;
   readonly #queue: Uint8Array[] = [];
   #queuedBytes = 0;
   #reader: PromiseWithResolvers<Uint8Array | null> | null = null;
@@ -39,7 +35,9 @@ export class TlsConnection implements Connection {
   #writeEnded: Promise<void> | null = null;
   #failure: MirrorError | null = null;
 
-  constructor(socket: TLSSocket, duplex: TcpDuplex, peer: PeerOfConnection) {
+  /** @param readAheadBytes More bytes than this, received and not read yet, close the gate; a quarter of it opens it again. */
+  constructor(socket: TLSSocket, duplex: TcpDuplex, peer: PeerOfConnection, readAheadBytes: number) {
+    this.#readAheadBytes = readAheadBytes;
     this.#socket = socket;
     this.#duplex = duplex;
     this.peerFingerprint = peer.peerFingerprint;
@@ -60,7 +58,7 @@ export class TlsConnection implements Connection {
     const chunk = this.#queue.shift();
     if (chunk !== undefined) {
       this.#queuedBytes -= chunk.length;
-      if (this.#queuedBytes < LOW_WATER_BYTES) this.#duplex.openGate();
+      if (this.#queuedBytes < this.#readAheadBytes / 4) this.#duplex.openGate();
       return Promise.resolve(chunk);
     }
     if (this.#ended) return Promise.resolve(null);
@@ -97,7 +95,7 @@ export class TlsConnection implements Connection {
     }
     this.#queue.push(chunk);
     this.#queuedBytes += chunk.length;
-    if (this.#queuedBytes > HIGH_WATER_BYTES) this.#duplex.closeGate();
+    if (this.#queuedBytes > this.#readAheadBytes) this.#duplex.closeGate();
   }
 
   #end(): void {

@@ -30,6 +30,8 @@ export interface TlsNetworkOptions {
   /** Asked at the start of every handshake and again at its end, so a change holds from that moment on. */
   readonly trusted: () => ReadonlyArray<TrustedCertificate>;
   readonly clock: Clock;
+  /** Bytes a second that its user is going to read at most; so much less is taken from the system ahead of it. `null`: no limit. */
+  readonly limit?: number | null;
 }
 
 /** A handshake, or a dial as a whole, that takes longer is given up. */
@@ -40,6 +42,12 @@ export const MAX_HANDSHAKES = 64;
 
 /** What is left to a handshake whose other side has stopped sending: long enough for what has come to be worked through. */
 const AFTER_END_MS = 1000;
+
+/** Bytes that are received and not read yet before a connection stops receiving. The room keeps the network busy while the reader works. */
+const READ_AHEAD_BYTES = 1024 * 1024;
+/** The same for a reader with a limit: what it takes in this time, and no less than one TLS record. */
+const LIMITED_READ_AHEAD_MS = 100;
+const MIN_READ_AHEAD_BYTES = 16 * 1024;
 
 /** The pause after a failed accept (as a rule: too many open files), so that the loop does not spin. */
 const ACCEPT_RETRY_MS = 100;
@@ -56,8 +64,10 @@ export class TlsNetwork implements Network {
   readonly #identity: Identity;
   readonly #trusted: () => ReadonlyArray<TrustedCertificate>;
   readonly #clock: Clock;
+  readonly #readAheadBytes: number;
 
   constructor(options: TlsNetworkOptions) {
+    this.#readAheadBytes = readAheadBytesFor(options.limit ?? null);
     this.#identity = options.identity;
     this.#trusted = options.trusted;
     this.#clock = options.clock;
@@ -148,7 +158,7 @@ export class TlsNetwork implements Network {
   async #connect(address: Address, ends: AbortSignal): Promise<TcpDuplex> {
     try {
       const conn = await Deno.connect({ hostname: address.host, port: address.port, signal: ends });
-      return wrap(conn);
+      return wrap(conn, this.#readAheadBytes);
     } catch (cause) {
       throw unreachable(address, whyNotConnected(cause), cause);
     }
@@ -210,7 +220,7 @@ export class TlsNetwork implements Network {
         dialled: true,
       };
       settled = true;
-      resolve(new TlsConnection(socket, duplex, peer));
+      resolve(new TlsConnection(socket, duplex, peer, this.#readAheadBytes));
     });
     return promise.finally(() => ends.removeEventListener("abort", onAbort));
   }
@@ -243,7 +253,7 @@ export class TlsNetwork implements Network {
       oldest?.();
     }
     const remoteAddress = formatAddress({ host: conn.remoteAddr.hostname, port: conn.remoteAddr.port });
-    const duplex = wrap(conn);
+    const duplex = wrap(conn, this.#readAheadBytes);
     let cancelDeadline = () => {};
     const settle = () => {
       cancelDeadline();
@@ -287,11 +297,12 @@ export class TlsNetwork implements Network {
       }
       settle();
       onConnection(
-        new TlsConnection(socket, duplex, {
-          peerFingerprint: shown.fingerprint,
-          remoteAddress,
-          dialled: false,
-        }),
+        new TlsConnection(
+          socket,
+          duplex,
+          { peerFingerprint: shown.fingerprint, remoteAddress, dialled: false },
+          this.#readAheadBytes,
+        ),
       );
     });
     server.emit("connection", duplex);
@@ -318,12 +329,17 @@ function proven(socket: tls.TLSSocket): ShownCertificate | null {
   return socket.authorized && socket.getProtocol() === "TLSv1.3" ? shownCertificate(socket) : null;
 }
 
-function wrap(conn: Deno.TcpConn): TcpDuplex {
+function wrap(conn: Deno.TcpConn, readAheadBytes: number): TcpDuplex {
   try {
     conn.setNoDelay(true); // a save is a few hundred bytes and must not wait for more
     conn.setKeepAlive(true);
   } catch {
     // The other side is gone already, which the first read tells.
   }
-  return new TcpDuplex(conn);
+  return new TcpDuplex(conn, readAheadBytes);
+}
+
+function readAheadBytesFor(limit: number | null): number {
+  if (limit === null) return READ_AHEAD_BYTES;
+  return Math.min(READ_AHEAD_BYTES, Math.max(MIN_READ_AHEAD_BYTES, limit * LIMITED_READ_AHEAD_MS / 1000));
 }

@@ -4,6 +4,7 @@ import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
 import type { PeerLinkStatus, Problem, RunStatus, TransferStatus } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
+import { limitsOf } from "../link/limits.ts";
 import type { Link } from "../link/link.ts";
 import { LinkManager } from "../link/link_manager.ts";
 import { Receiver } from "../receive/receiver.ts";
@@ -18,7 +19,11 @@ import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
 import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
+<<<<<<< HEAD
 import { Verification } from "./verification.ts";
+=======
+import { TransferRates } from "./transfer_rates.ts";
+>>>>>>> main
 
 /** All that a peer is built from. Every port is handed in. */
 export interface PeerParts {
@@ -53,6 +58,8 @@ export interface RunningPeer {
 
 /** Bytes that a peer may send before we have taken them. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
+/** The same under a limit: what is on its way is in the way of what comes after. Less would leave no room for other programs' pieces. */
+const LIMITED_WINDOW_BYTES = 2 * 1024 * 1024;
 /** How often the database is looked at for what other processes want, and the status is written for them to read. */
 const POLL_MS = 500;
 /** How often the log is brought down to its age. */
@@ -93,6 +100,7 @@ class PeerRun implements RunningPeer {
   readonly #startedMs: number;
   readonly #partners = new Map<number, Partner>();
   readonly #traffic: Traffic;
+  readonly #rates: TransferRates;
   #receiver: Receiver | null = null;
   #links: LinkManager | null = null;
   #listener: Listener | null = null;
@@ -106,6 +114,7 @@ class PeerRun implements RunningPeer {
   #noSpaceMs: number | null = null;
   #changesSeen = 0;
   #prunedMs = 0;
+  #tellingSoon = false;
   #statusWritten = "";
   #cancelPoll: () => void = () => {};
   #cancelOnce: () => void = () => {};
@@ -117,6 +126,7 @@ class PeerRun implements RunningPeer {
     this.#parts = parts;
     this.#startedMs = parts.clock.now();
     this.#traffic = new Traffic(parts.clock);
+    this.#rates = new TransferRates(parts.clock);
     this.finished = new Promise((resolve) => this.#resolveFinished = resolve);
   }
 
@@ -141,10 +151,11 @@ class PeerRun implements RunningPeer {
             peer,
           });
         } else if (outcome.code === "no_space") this.#noSpaceMs = clock.now();
-        this.#tellSettled();
+        this.#tellSettledSoon();
       },
     });
     this.#receiver = receiver;
+<<<<<<< HEAD
     this.#verification = new Verification({
       ...{ store, watched, synced, clock, random },
       exclusive: (work) => receiver.exclusive(work),
@@ -157,6 +168,9 @@ class PeerRun implements RunningPeer {
       transferred: () => this.#transfers().reduce((sum, { doneBytes }) => sum + doneBytes, 0),
       onProblem: (message) => onEvent({ kind: "problem", level: "warning", message }),
     });
+=======
+    const limit = settings.limitBytesPerSecond;
+>>>>>>> main
     const links = new LinkManager({
       network,
       clock,
@@ -168,8 +182,10 @@ class PeerRun implements RunningPeer {
         name: this.#parts.name,
         process: random.uuid(),
         folding: receiver.folding,
-        windowBytes: WINDOW_BYTES,
+        windowBytes: limit === null ? WINDOW_BYTES : LIMITED_WINDOW_BYTES,
+        ...(limit === null ? {} : { receiveBytesPerSecond: limit }),
       },
+      limits: limit === null ? null : limitsOf(limit, clock),
       peers: () => store.peers.list(),
       dial: this.#parts.dial,
       onFrame: (link, header, content) => this.#onFrame(link, header, content),
@@ -223,7 +239,11 @@ class PeerRun implements RunningPeer {
     await this.#observer?.stop();
     await this.#scanning;
     await this.#links?.stop();
+<<<<<<< HEAD
     await this.#verification?.ended();
+=======
+    await this.#receiver?.close();
+>>>>>>> main
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
   }
@@ -273,13 +293,11 @@ class PeerRun implements RunningPeer {
     const { store, clock } = this.#parts;
     // A peer can have been removed by a command a moment ago: its rows can take nothing any more.
     const peers = [...this.#partners.keys()].filter((number) => store.peers.byNumber(number) !== null);
-    noteChanges(store, peers, changes, clock.now());
+    const creations = noteChanges(store, peers, changes, clock.now());
     const paths = changes.map((change) => change.path);
     queueMicrotask(() => {
-      for (const partner of this.#partners.values()) {
-        partner.sender.note(paths);
-        this.#tellSettled();
-      }
+      for (const [number, { sender }] of this.#partners) sender.note(paths, creations.get(number));
+      this.#tellSettled();
     });
   }
 
@@ -385,7 +403,7 @@ class PeerRun implements RunningPeer {
             this.#counts.sent++;
             this.#lastPath = path;
           }
-          this.#tellSettled();
+          this.#tellSettledSoon();
         },
       });
       const fresh = {
@@ -398,6 +416,16 @@ class PeerRun implements RunningPeer {
       this.#partners.set(peer.number, { peer, sender, ...fresh });
     }
     this.#links?.refresh();
+  }
+
+  /** The same at the end of this turn, once for everything that happens in it: finding out takes a look into the database. */
+  #tellSettledSoon(): void {
+    if (this.#tellingSoon) return;
+    this.#tellingSoon = true;
+    this.#parts.clock.after(0, () => {
+      this.#tellingSoon = false;
+      if (!this.#stopped) this.#tellSettled();
+    });
   }
 
   /** Tells each peer whether we have something left to send, when that has changed. */
@@ -473,7 +501,8 @@ class PeerRun implements RunningPeer {
         total: { ...status.total, sentBytes: 0, receivedBytes: 0 },
       });
       if (shown !== this.#statusWritten) {
-        store.facts.set("run", status);
+        // Worth nothing after a power cut: nobody waits for the disk.
+        store.relaxedTransaction(() => store.facts.set("run", status));
         this.#statusWritten = shown;
       }
     } catch (error) {
@@ -501,7 +530,15 @@ class PeerRun implements RunningPeer {
       watched: watched.root,
       synced: synced.root,
       peers: [...this.#partners.values()].map((partner) => this.#linkStatus(partner)),
+<<<<<<< HEAD
       transfers: this.#transfers(),
+=======
+      transfers: this.#rates.measure([
+        ...[...this.#partners.values()].flatMap(({ sender }) => sender.transfers()),
+        ...this.#receiver?.transfers() ?? [],
+      ]),
+      limitBytesPerSecond: this.#parts.settings.limitBytesPerSecond,
+>>>>>>> main
       rate: this.#traffic.rate(links),
       total: {
         sentBytes: total.sent,

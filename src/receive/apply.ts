@@ -112,6 +112,26 @@ export class Applier {
     return { row: await this.#rowOf(peer, path, wanted), conflicts: [], kept: false };
   }
 
+  /**
+   * Moves a new folder with its files from staging to its place, if nothing is there.
+   *
+   * @returns `null` when something is, or it cannot be moved: then the folder and its files have to be put in place one by one.
+   */
+  async placeFolder(peer: number, path: RelativePath, staged: string, group: Group): Promise<Applied | null> {
+    await this.#makeParents(path, group);
+    if (await this.#tree.lstat(path) !== null) return null;
+    try {
+      // What comes in between is not replaced, unless it is an empty folder.
+      await this.#tree.rename(staged, path);
+    } catch (error) {
+      if (error instanceof FileError) return null;
+      throw error;
+    }
+    group.toFlush.add(parentOf(path) ?? "").add(path);
+    group.verified.add(path);
+    return { row: await this.#rowOf(peer, path, FOLDER_STATE), conflicts: [], kept: false };
+  }
+
   /** Makes a folder; a file of this computer that has its name becomes a conflict copy. */
   async putFolder(peer: number, path: RelativePath, owners: Owners, group: Group): Promise<Applied> {
     if (owners.other?.state.kind === "file") this.#refuseOthers(path, owners);

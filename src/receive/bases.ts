@@ -1,3 +1,4 @@
+import { cuttingFor } from "../chunks/gear.ts";
 import { readChunks } from "../chunks/read_chunks.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
@@ -74,7 +75,7 @@ export class Bases {
       if (file === null) continue;
       const found = file.opened.sizeBytes < MIN_REMNANT_BYTES
         ? null
-        : await readChunks(file, this.#parts.clock, stopped);
+        : await readChunks(file, cuttingFor(file.opened.sizeBytes, true), this.#parts.clock, stopped);
       if (found === null) {
         file.close();
         continue;

@@ -7,8 +7,12 @@ import type { Folding } from "../domain/plan.ts";
 import { type Clock, FileError, type FileErrorCode, type FileTree } from "../domain/ports.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
-import { type Applied, Applier, type Group } from "./apply.ts";
 import type { Owners, Synced } from "../store/synced.ts";
+import { type Applied, Applier, type Group } from "./apply.ts";
+import { inParallel } from "./in_parallel.ts";
+import { Journal, type Lump } from "./journal.ts";
+import type { JournalEntry } from "./journal_format.ts";
+import { type Arrival, type NewFolder, NewFolders } from "./new_folders.ts";
 import type { Staged, Staging } from "./staging.ts";
 
 /** An operation that is ready to be committed. */
@@ -42,6 +46,10 @@ interface Step {
   readonly aside: string;
   owners: Owners;
   staged: Staged | null;
+  /** Its content is in the group's lump of the journal, so the staged file need not be flushed. */
+  journalled: boolean;
+  /** The folder that it is made in, or that it makes, if that is a new one which is put in place as a whole. */
+  newFolder: NewFolder | null;
   applied: Applied | null;
   outcome: Outcome | null;
 }
@@ -51,9 +59,17 @@ interface Prepared {
   readonly group: readonly Queued[];
   readonly steps: readonly Step[];
   readonly paths: ReadonlySet<string>;
+  /** Where the contents are that are not flushed by themselves. */
+  readonly lump: Lump | null;
+  readonly newFolders: NewFolders | null;
   /** Resolves when the contents are durable, or have failed to become so. */
   readonly flushed: Promise<void>;
 }
+
+/** A group with fewer small files flushes each: they are on the disk as soon, and nothing is left to be done. */
+const JOURNAL_FROM = 8;
+/** Larger contents are not written twice: a flush costs little beside writing them. */
+const JOURNAL_BYTES = 32 * 1024;
 
 const NO_OWNERS: Owners = { own: null, other: null };
 
@@ -76,6 +92,8 @@ export class Committer {
   readonly #clock: Clock;
   readonly #applier: Applier;
   readonly #onEvent: EventSink;
+  readonly #folding: Folding;
+  readonly #journal: Journal;
   readonly #queue: Queued[] = [];
   #tail: Promise<unknown> = Promise.resolve();
   #scheduled = false;
@@ -97,7 +115,16 @@ export class Committer {
     this.#staging = parts.staging;
     this.#clock = parts.clock;
     this.#onEvent = parts.onEvent;
+    this.#folding = parts.folding;
     this.#applier = new Applier(parts);
+    this.#journal = new Journal({ ...parts, busy: () => this.#scheduled, onSettled: () => this.tidy() });
+  }
+
+  /** Waits for what is queued, and makes durable what the journal stands for. */
+  async close(): Promise<void> {
+    await this.exclusive(() => Promise.resolve());
+    await this.#journal.close();
+    await this.#tail;
   }
 
   /** Queues an operation; resolves with its answer, durable if it is ok. */
@@ -111,6 +138,7 @@ export class Committer {
         await new Promise<void>((resolve) => this.#clock.after(0, resolve));
         await this.#drain();
         this.#scheduled = false;
+        this.#journal.rest();
         await this.#staging.tidy();
       });
     });
@@ -119,6 +147,20 @@ export class Committer {
   /** Removes the staging folder when nothing is staged any more. */
   tidy(): void {
     this.exclusive(() => this.#staging.tidy());
+  }
+
+  /**
+   * Runs `work` while nothing is being committed and every file that was put in place is durable by itself: it may be moved.
+   *
+   * @throws {MirrorError} `io_error` when they cannot be made so.
+   */
+  settled<T>(work: () => Promise<T>): Promise<T> {
+    return this.exclusive(async () => {
+      if (!await this.#journal.close()) {
+        throw new MirrorError("io_error", "what was received before could not be flushed to the disk yet");
+      }
+      return await work();
+    });
   }
 
   /** Runs `work` while nothing is being committed. */
@@ -172,9 +214,13 @@ export class Committer {
       owners: NO_OWNERS,
       aside: this.#staging.asidePath(),
       staged: work.content instanceof Uint8Array ? null : work.content,
+      journalled: false,
+      newFolder: null,
       applied: null,
       outcome: null,
     }));
+    let lump: Lump | null = null;
+    let newFolders: NewFolders | null = null;
     try {
       this.#recordUnrecorded();
       await this.#staging.ensure();
@@ -184,35 +230,92 @@ export class Committer {
           step.owners = this.#store.synced.owners(peer.number, operation.path);
         }
       });
-      for (const step of steps) await this.#guard(step, () => this.#stage(step));
+      for (const step of steps) await this.#guard(step, () => this.#check(step));
+      lump = await this.#writeJournal(steps);
+      if (lump !== null) newFolders = await this.#makeNewFolders(steps);
+      for (const step of steps) await this.#guard(step, () => this.#stage(step, newFolders));
     } catch (error) {
       this.#refuseAll(steps, error);
     }
     const paths = new Set<string>(steps.map((step) => step.work.operation.path));
-    return { group, steps, paths, flushed: this.#flush(steps) };
+    return { group, steps, paths, lump, newFolders, flushed: this.#flush(steps, lump) };
+  }
+
+  /** Writes the small contents of a group to the journal, if there are enough of them. */
+  async #writeJournal(steps: readonly Step[]): Promise<Lump | null> {
+    const entries: JournalEntry[] = [], contents: Uint8Array[] = [], written: Step[] = [];
+    for (const step of steps) {
+      const { work: { content, peer, operation: { path } }, wanted, aside } = step;
+      if (step.outcome !== null || !(content instanceof Uint8Array) || wanted === null) continue;
+      if (content.length > JOURNAL_BYTES) continue;
+      entries.push({ peer: peer.number, path, aside, state: wanted });
+      contents.push(content);
+      written.push(step);
+    }
+    if (written.length < JOURNAL_FROM) return null;
+    try {
+      const lump = await this.#journal.append(entries, contents);
+      if (lump !== null) { for (const step of written) step.journalled = true; }
+      return lump;
+    } catch (error) {
+      // Each file is flushed by itself then: there may be room for some, and the others say what is wrong.
+      if (error instanceof FileError) return null;
+      throw error;
+    }
+  }
+
+  /** New folders whose files are in the journal are made in staging. Where names fold, each is looked at in its place. */
+  async #makeNewFolders(steps: readonly Step[]): Promise<NewFolders | null> {
+    if (this.#folding.case || this.#folding.unicode) return null;
+    const arrivals = steps.filter(({ outcome }) => outcome === null).map(
+      ({ work: { operation: { path } }, wanted, owners, journalled }): Arrival => ({
+        path,
+        kind: wanted?.kind === "folder" ? "folder" : journalled ? "file" : "other",
+        isNew: owners.own === null && owners.other === null,
+      }),
+    );
+    const made = await NewFolders.make(this.#tree, this.#staging, arrivals);
+    for (const step of steps) {
+      if (step.outcome !== null) continue;
+      const { path } = step.work.operation;
+      step.newFolder = step.journalled ? made.holding(path) : made.at(path);
+    }
+    return made;
   }
 
   /** Flushes what was staged for a group, and closes it. Never rejects. */
-  async #flush(steps: readonly Step[]): Promise<void> {
-    await inParallel(
+  async #flush(steps: readonly Step[], lump: Lump | null): Promise<void> {
+    const alone = steps.filter((step) => step.staged !== null && !step.journalled);
+    const flushing = inParallel(
       PARALLEL_FLUSHES,
-      steps.filter((step) => step.staged !== null),
+      alone,
       (step) => this.#guard(step, () => step.staged!.handle.flush()),
     );
-    for (const step of steps) step.staged?.handle.close();
+    try {
+      await lump?.flush();
+    } catch (error) {
+      for (const step of steps) {
+        if (!step.journalled) continue;
+        step.outcome ??= toOutcome(error);
+        if (step.newFolder !== null) step.newFolder.spoiled = true;
+      }
+    }
+    await flushing;
+    for (const step of alone) step.staged!.handle.close();
   }
 
   /** Puts a prepared group in place, records it, and answers. */
-  async #finish({ group, steps }: Prepared): Promise<void> {
+  async #finish({ group, steps, lump, newFolders }: Prepared): Promise<void> {
     const folders: Group = { verified: new Set(), toFlush: new Set() };
     try {
       this.#recordIntents(steps);
       for (const step of steps) await this.#guard(step, () => this.#apply(step, folders));
       await this.#flushFolders(steps, folders.toFlush);
-      this.#recordRows(steps);
+      this.#recordRows(steps, lump);
     } catch (error) {
       this.#refuseAll(steps, error);
     }
+    lump?.release();
     for (const [i, step] of steps.entries()) {
       if (step.staged !== null && step.applied === null) {
         // What came in pieces over a link that is gone is continued on the next one.
@@ -221,6 +324,7 @@ export class Committer {
       }
       group[i]!.settle(step.outcome ?? { status: "ok", kept: step.applied?.kept ?? false });
     }
+    await newFolders?.tidy();
   }
 
   /** The database or the staging folder refused: nothing of the group may be acknowledged. What is in place is remembered. */
@@ -258,26 +362,45 @@ export class Committer {
     }
   }
 
-  async #stage(step: Step): Promise<void> {
-    const { work, wanted } = step;
+  /** What disk and row already hold is answered with that. */
+  async #check(step: Step): Promise<void> {
+    const { work, wanted, owners } = step;
     if (work.dropped()) throw new MirrorError("link_closed", "the link that brought it was replaced");
-    if (await this.#applier.isDone(work.operation.path, wanted, step.owners)) {
+    if (await this.#applier.isDone(work.operation.path, wanted, owners)) {
       step.outcome = { status: "ok", kept: false };
-      return;
     }
+  }
+
+  async #stage(step: Step, newFolders: NewFolders | null): Promise<void> {
+    try {
+      await this.#stageContent(step, newFolders);
+    } catch (error) {
+      if (step.newFolder !== null) step.newFolder.spoiled = true;
+      throw error;
+    }
+  }
+
+  async #stageContent(step: Step, newFolders: NewFolders | null): Promise<void> {
+    const { work, wanted, newFolder } = step;
+    const { path } = work.operation;
     if (work.content instanceof Uint8Array) {
-      step.staged = await this.#staging.create();
+      step.staged = newFolder === null || newFolders === null
+        ? await this.#staging.create()
+        : await newFolders.create(newFolder, path);
       if (work.content.length > 0) await step.staged.handle.write(work.content);
     }
     if (step.staged === null) return;
     step.staged.handle.setTimes(work.operation.mtimeMs);
     if (wanted?.executable === true) step.staged.handle.setExecutable(true);
+    if (!step.journalled) return;
+    newFolder?.files.set(path, await step.staged.handle.stat());
+    step.staged.handle.close();
   }
 
   #recordIntents(steps: readonly Step[]): void {
     // An offer that is taken over as it lies there changes no content: nothing could be mistaken after a crash.
-    const files = steps.filter(({ outcome, staged, work: { operation } }) =>
-      outcome === null && operation.kind === "file" && (!operation.offer || staged !== null)
+    const files = steps.filter(({ outcome, staged, journalled, work: { operation } }) =>
+      outcome === null && operation.kind === "file" && !journalled && (!operation.offer || staged !== null)
     );
     if (files.length === 0) return;
     this.#store.transaction(() => {
@@ -291,6 +414,8 @@ export class Committer {
     const { work: { operation, peer, mayKeep }, wanted, aside, owners } = step;
     if (wanted === null) {
       step.applied = await this.#applier.remove(operation.path, aside, mayKeep, owners, folders);
+    } else if (await this.#applyInNewFolder(step, wanted, folders)) {
+      return;
     } else if (wanted.kind === "folder") {
       step.applied = await this.#applier.putFolder(peer.number, operation.path, owners, folders);
     } else if (step.staged === null) {
@@ -304,6 +429,22 @@ export class Committer {
         owners,
         folders,
       );}
+  }
+
+  /** Puts a new folder in place with all that is in it, or finds a file in place with its folder. */
+  async #applyInNewFolder(step: Step, wanted: PathState, folders: Group): Promise<boolean> {
+    const { newFolder, work: { peer: { number: peer }, operation: { path } } } = step;
+    if (newFolder === null) return false;
+    if (wanted.kind === "folder") {
+      if (newFolder.spoiled) return false;
+      step.applied = await this.#applier.placeFolder(peer, path, newFolder.path, folders);
+      newFolder.placed = step.applied !== null;
+      return newFolder.placed;
+    }
+    const disk = newFolder.files.get(path);
+    if (!newFolder.placed || disk === undefined) return false;
+    step.applied = { row: { path, peer, state: wanted, disk }, conflicts: [], kept: false };
+    return true;
   }
 
   async #flushFolders(steps: readonly Step[], toFlush: ReadonlySet<string>): Promise<void> {
@@ -324,10 +465,11 @@ export class Committer {
     });
   }
 
-  #recordRows(steps: readonly Step[]): void {
+  #recordRows(steps: readonly Step[], lump: Lump | null): void {
     const at = this.#clock.now();
     this.#store.transaction(() => {
       this.#store.intents.clear();
+      lump?.record();
       for (const { work, applied, outcome } of steps) {
         const { operation, peer, wireBytes } = work;
         if (applied !== null) {
@@ -414,16 +556,4 @@ export function toOutcome(error: unknown): Outcome & { status: "error" } {
     return { status: "error", code: CODES[error.code] ?? "io_error", message: error.message };
   }
   return { status: "error", code: "io_error", message: messageOf(error) };
-}
-
-async function inParallel<T>(
-  width: number,
-  items: readonly T[],
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  const lane = async () => {
-    while (next < items.length) await work(items[next++]!);
-  };
-  await Promise.all(Array.from({ length: Math.min(width, items.length) }, lane));
 }

@@ -14,7 +14,7 @@ import type { Folding } from "../domain/plan.ts";
 import type { Clock, FileTree, Random } from "../domain/ports.ts";
 import { checkNameOn, type RelativePath } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
-import type { TransferStatus } from "../domain/status.ts";
+import type { TransferProgress } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import type { Link } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
@@ -73,6 +73,8 @@ export class Receiver {
   readonly #intakes = new Map<Link, Intake>();
   /** Copies of files that were found edited by hand, by the path of the file: its next version can be built on them. */
   readonly #copies = new Map<RelativePath, string>();
+  /** The large files that come in one frame. */
+  readonly #streams = new Set<() => TransferProgress>();
   readonly folding: Folding;
   #free: { bytes: number | null; atMs: number } | null = null;
 
@@ -126,10 +128,11 @@ export class Receiver {
   }
 
   /** The large files that are on their way in. */
-  transfers(): TransferStatus[] {
-    return [...this.#intakes.values()].flatMap(({ transfers }) =>
+  transfers(): TransferProgress[] {
+    const inPieces = [...this.#intakes.values()].flatMap(({ transfers }) =>
       [...transfers.values()].map((t) => t.status())
     );
+    return [...inPieces, ...[...this.#streams].map((progress) => progress())];
   }
 
   /** Whether operations or transfers are under way. */
@@ -178,6 +181,11 @@ export class Receiver {
     while (intake !== undefined && intake.unanswered.size > 0) await Promise.all(intake.unanswered);
   }
 
+  /** To be called when nothing comes any more: what was committed becomes durable without its journal. */
+  close(): Promise<void> {
+    return this.#committer.close();
+  }
+
   #intake(link: Link): Intake {
     let intake = this.#intakes.get(link);
     if (intake === undefined) {
@@ -195,7 +203,7 @@ export class Receiver {
     costBytes: number,
   ): Promise<void> {
     const operation = parseOperation(header, link.headerExtensions);
-    const headBytes = frameBytes(header, 0);
+    const headBytes = content.headBytes;
     const contentBytes = content.contentLeft;
     checkNameOn(this.#parts.system, operation.path);
     checkContentLength(operation, contentBytes);
@@ -214,7 +222,7 @@ export class Receiver {
     if (bears && !operation.compressed && operation.sizeBytes <= SMALL_BYTES) {
       body = await content.rest();
       checkHash(operation, hashOf("sha256", body, "hex"));
-    } else if (bears) body = await this.#stageStream(operation, content);
+    } else if (bears) body = await this.#stageStream(link, operation, content);
     this.#commit(link, intake, operation, body, headBytes + contentBytes, costBytes);
     const limit = link.has("credit") ? MAX_UNANSWERED : MAX_UNANSWERED_PLAIN;
     while (intake.unanswered.size >= limit) await Promise.race(intake.unanswered);
@@ -271,11 +279,11 @@ export class Receiver {
   /** Renames what is here already, between two commits. */
   #move(link: Link, intake: Intake, move: Move, wireBytes: number, costBytes: number): void {
     checkNameOn(this.#parts.system, move.from);
-    const outcome = this.#committer.exclusive<Outcome>(() =>
+    const outcome = this.#committer.settled<Outcome>(() =>
       intake.dropped
         ? Promise.resolve(toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")))
         : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock))
-    );
+    ).catch(toOutcome);
     this.#answer(link, intake, move, outcome, costBytes, () => {});
   }
 
@@ -301,12 +309,23 @@ export class Receiver {
   }
 
   /** Writes content to staging as it comes, unpacking it if it is compressed; checks size and hash. */
-  async #stageStream(operation: Operation, content: FrameReader): Promise<Staged> {
+  async #stageStream(link: Link, operation: Operation, content: FrameReader): Promise<Staged> {
     const staged = await this.#staging.create();
+    const { path, sizeBytes } = operation;
+    const startedMs = this.#parts.clock.now();
     const gunzip = operation.compressed ? new GunzipMember(operation.sizeBytes) : null;
+    let size = 0;
+    const progress = (): TransferProgress => ({
+      direction: "receiving",
+      peer: link.peer.name,
+      path,
+      doneBytes: size,
+      sizeBytes,
+      startedMs,
+    });
+    if (sizeBytes > SMALL_BYTES) this.#streams.add(progress);
     try {
       const hash = createHash("sha256");
-      let size = 0;
       const keep = async (part: Uint8Array) => {
         size += part.length;
         hash.update(part);
@@ -333,6 +352,7 @@ export class Receiver {
       this.#committer.tidy();
       throw error;
     } finally {
+      this.#streams.delete(progress);
       gunzip?.close();
     }
   }

@@ -14,6 +14,7 @@ export interface Staged {
 /** Names in the staging folder say what they are, so that a crash leaves nothing that could be mistaken. */
 const NEW = "new-";
 const ASIDE = "old-";
+const JOURNAL = "journal-";
 
 /**
  * The staging folder at the top of `synced/`: where content waits, verified and flushed, until it is renamed into place. It is
@@ -55,13 +56,13 @@ export class Staging {
       await this.#tree.rmdir(STAGING_FOLDER);
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
-      // Something is being staged at this moment, or somebody was faster: both are seen again at the next use.
+      // Something is staged, or a journal is needed: whoever takes that away calls again. Or somebody was faster.
+      this.#there = error.code === "not_empty";
     }
   }
 
   /** Opens a new file in the folder. */
-  async create(): Promise<Staged> {
-    const path = this.newPath();
+  async create(path = this.newPath()): Promise<Staged> {
     for (let first = true;; first = false) {
       await this.ensure();
       try {
@@ -76,6 +77,10 @@ export class Staging {
 
   newPath(): string {
     return `${STAGING_FOLDER}/${NEW}${this.#random.uuid()}`;
+  }
+
+  journalPath(): string {
+    return `${STAGING_FOLDER}/${JOURNAL}${this.#random.uuid()}`;
   }
 
   asidePath(): string {
@@ -93,10 +98,16 @@ export class Staging {
         const to = await freeConflictPath(this.#tree, "recovered", nowMs);
         await this.#tree.rename(path, to);
         rescued.push(to);
-      } else if (stat.kind === "folder") await this.#tree.rmdir(path);
+      } else if (stat.kind === "folder") await this.#removeNewFolder(path);
       else await this.#tree.unlink(path);
     }
     return rescued;
+  }
+
+  /** A new folder with its files; nothing is ever staged deeper. */
+  async #removeNewFolder(path: string): Promise<void> {
+    for (const { name } of await this.#tree.list(path)) await this.#tree.unlink(`${path}/${name}`);
+    await this.#tree.rmdir(path);
   }
 
   /** Finds out by trying whether the folder takes names for one that differ in case or in Unicode form. */

@@ -5,7 +5,7 @@ import { MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 import { checkNameOn, parseRelativePath, type RelativePath } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
-import type { TransferStatus } from "../domain/status.ts";
+import type { TransferProgress } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
@@ -308,7 +308,7 @@ export class Transfer {
     const { store, peer, clock } = this.#parts;
     this.#noted = verifiedBytes;
     // Only a hint: what it says is read and checked again before anything is built on it.
-    store.transactionSoon(() =>
+    store.relaxedTransaction(() =>
       store.partials.put({
         peer: peer.number,
         path: this.#path,
@@ -387,7 +387,7 @@ export class Transfer {
     this.#bases = null;
   }
 
-  status(): TransferStatus {
+  status(): TransferProgress {
     return {
       direction: "receiving",
       peer: this.#parts.peer.name,

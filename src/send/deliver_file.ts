@@ -8,10 +8,13 @@ import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link, Reply } from "../link/link.ts";
 import { frameBytes } from "../wire/frame.ts";
 import { type Base, Outgoing } from "./outgoing.ts";
+import type { Similar } from "./similar.ts";
 import { confirmVersion, hashOpen, openObserved, readSmall } from "./read_version.ts";
 
 /** Files up to this travel in one frame; larger ones in pieces, so that small ones can go in between. */
 export const SMALL_BYTES = 256 * 1024;
+/** Content up to this is sent as it is: asking whether the peer has it would cost as much. */
+const TINY_BYTES = 512;
 /** Bytes that are read of a file for a peer that knows only the plain protocol. */
 const PIECE_BYTES = 256 * 1024;
 /** A sample that shrinks to less than this share is worth compressing for a peer that knows nothing better. */
@@ -59,6 +62,7 @@ export interface DeliveryParts {
   readonly clock: Clock;
   /** Content that the peer is known to have and the file may be like, the likest first. */
   readonly bases: readonly Base[];
+  readonly similar: Similar;
   /** Where what the receiver asks of a transfer finds it, by the id of the operation. */
   readonly outgoing: Map<string, Outgoing>;
   readonly onProgress: (progress: Progress) => void;
@@ -85,7 +89,8 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
       link.returnCredit(observed.sizeBytes);
       return { state, read, reply: OK, wireBytes: 0, silent: true, chunks: null };
     }
-    if (link.has("offer") && parts.mayOffer && parts.peerHas.content(hash)) {
+    const isThere = content.length > TINY_BYTES && (acked?.hash === hash || parts.peerHas.content(hash));
+    if (isThere && link.has("offer") && parts.mayOffer) {
       link.returnCredit(observed.sizeBytes);
       return await offer(parts, state, read);
     }
@@ -150,6 +155,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
     file,
     stat,
     bases: parts.bases,
+    similar: parts.similar,
     clock: parts.clock,
     onProgress: (doneBytes) => parts.onProgress({ doneBytes, sizeBytes, startedMs }),
   });

@@ -1,6 +1,7 @@
 import type { RelativePath } from "../domain/relative_path.ts";
 import { ancestorsOf } from "../domain/relative_path.ts";
 import type { Action } from "../domain/header.ts";
+import type { Observation } from "../domain/observation.ts";
 import type { Pending } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
 import { Backlog } from "./backlog.ts";
@@ -15,6 +16,12 @@ export interface InFlight {
   readonly large: boolean;
 }
 
+/** What may go next: a row of `pending`, or as much of one as is needed. */
+export type Ready =
+  & Pick<Pending, "path" | "action" | "kind" | "sizeBytes" | "attempts" | "movedTo" | "movedFrom">
+  /** What was just observed at a path where the peer has nothing, so that the database need not be asked. */
+  & { readonly created?: Observation };
+
 /**
  * In which order the rows of `pending` go: what was just noted first, then the backlog; parents before children, deletions of
  * children before those of their folders; what waits for another path's operation not before that is settled.
@@ -26,6 +33,8 @@ export class Order {
   readonly #backlog: Backlog;
   /** Upserts and deletions that were just noted: they overtake the backlog. */
   readonly #fresh = new Set<RelativePath>();
+  /** Of the fresh paths those at which the peer has nothing, with what was observed. */
+  readonly #creations = new Map<RelativePath, Observation>();
   /** Operations that wait until another path's operation is settled. */
   readonly #after = new Map<RelativePath, RelativePath[]>();
   /** The paths that wait so; what lies below them waits too. */
@@ -51,16 +60,27 @@ export class Order {
   }
 
   /** Some paths have a new state, or may go again. */
-  note(paths: Iterable<RelativePath>): void {
-    for (const path of paths) this.#fresh.add(path);
+  note(paths: Iterable<RelativePath>, creations: ReadonlyMap<RelativePath, Observation> = NONE): void {
+    for (const path of paths) {
+      this.#fresh.add(path);
+      const created = creations.get(path);
+      if (created === undefined) this.#creations.delete(path);
+      else this.#creations.set(path, created);
+    }
     if (this.#fresh.size <= MAX_FRESH) return;
     this.#fresh.clear();
-    this.#backlog.restart();
+    this.restart();
   }
 
   /** Begins a new pass: rows have come, or have become due, that the present one may have passed by. */
   restart(): void {
+    this.#creations.clear();
     this.#backlog.restart();
+  }
+
+  /** The peer's state of a path may be another one now: what was known of it is asked anew. */
+  forget(path: RelativePath): void {
+    this.#creations.delete(path);
   }
 
   /** `path`, and what is below it, waits until the operation on `other` is settled. */
@@ -102,7 +122,7 @@ export class Order {
    *
    * @param largeFits Whether there is room for one more large file.
    */
-  turn(nowMs: number, largeFits: () => boolean): () => Pending | null {
+  turn(nowMs: number, largeFits: () => boolean): () => Ready | null {
     const made = new Set<RelativePath>();
     const fresh = this.#fresh.values();
     return () => this.#nextFresh(fresh, nowMs, largeFits(), made) ?? this.#nextOfBacklog(nowMs, largeFits());
@@ -113,12 +133,12 @@ export class Order {
     nowMs: number,
     largeFits: boolean,
     made: Set<RelativePath>,
-  ): Pending | null {
+  ): Ready | null {
     for (let next = fresh.next(); next.done !== true; next = fresh.next()) {
       const path = next.value;
       this.#fresh.delete(path);
-      const row = this.#store.pending.get(this.#peer, path);
-      if (row === null || !isDue(row, nowMs) || this.#inFlight.has(path)) continue;
+      const row = this.#rowOf(path, nowMs);
+      if (row === null || this.#inFlight.has(path)) continue;
       // Folders go when what was in them is gone, and large files when there is room: the backlog knows their order.
       const later = row.action === "delete"
         ? row.kind === "folder"
@@ -133,6 +153,27 @@ export class Order {
       return parent;
     }
     return null;
+  }
+
+  /** The row of a fresh path, if it is due. */
+  #rowOf(path: RelativePath, nowMs: number): Ready | null {
+    const created = this.#creations.get(path);
+    if (created !== undefined) {
+      this.#creations.delete(path);
+      const { kind, sizeBytes } = created;
+      return {
+        path,
+        action: "create",
+        kind,
+        sizeBytes,
+        attempts: 0,
+        movedTo: null,
+        movedFrom: null,
+        created,
+      };
+    }
+    const row = this.#store.pending.get(this.#peer, path);
+    return row !== null && isDue(row, nowMs) ? row : null;
   }
 
   #nextOfBacklog(nowMs: number, largeFits: boolean): Pending | null {
@@ -151,7 +192,7 @@ export class Order {
   }
 
   /** Whether a row's time has come as far as other paths are concerned. */
-  #mayGo(row: Pending): boolean {
+  #mayGo(row: Ready): boolean {
     if (this.#held.size > 0 && [...ancestorsOf(row.path), row.path].some((path) => this.#held.has(path))) {
       return false;
     }
@@ -170,6 +211,8 @@ export class Order {
     return true;
   }
 }
+
+const NONE: ReadonlyMap<RelativePath, Observation> = new Map();
 
 function isDue(row: Pending, nowMs: number): boolean {
   return row.state === "waiting" && row.nextAttemptMs <= nowMs;

@@ -1,7 +1,7 @@
 import { createHash, type Hash } from "node:crypto";
 import { ChunkList } from "../chunks/chunk_list.ts";
 import { Differ, type Run } from "../chunks/differ.ts";
-import { type Cutting, cuttingFor } from "../chunks/gear.ts";
+import type { Cutting } from "../chunks/gear.ts";
 import { ScriptWriter } from "../chunks/script.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
@@ -11,6 +11,7 @@ import { Slices } from "../domain/slices.ts";
 import type { Link } from "../link/link.ts";
 import { frameBytes } from "../wire/frame.ts";
 import { Compression } from "./compression.ts";
+import type { Similar } from "./similar.ts";
 import { PIECE_BYTES, Pieces } from "./pieces.ts";
 
 const READ_BYTES = 256 * 1024;
@@ -51,6 +52,8 @@ export interface OutgoingParts {
   readonly stat: FileStat;
   /** Content that the receiver has, the likest first. */
   readonly bases: readonly Base[];
+  /** Finds more of it. */
+  readonly similar: Similar;
   readonly clock: Clock;
   readonly onProgress: (doneBytes: number) => void;
 }
@@ -71,7 +74,9 @@ export class Outgoing {
   #stopped = false;
   readonly #slices: Slices;
   #bases: Base[];
-  #cutting: Cutting;
+  #cutting: Cutting | null;
+  /** Bytes that are given in one piece on this link, at most. */
+  readonly #pieceBytes: number;
   readonly #free: Uint8Array[] = [];
   #buffers = 0;
   readonly #waitingForBuffer: ((buffer: Uint8Array) => void)[] = [];
@@ -82,7 +87,8 @@ export class Outgoing {
     this.#compression = new Compression(() => parts.clock.monotonic());
     this.#slices = new Slices(parts.clock);
     this.#bases = [...parts.bases];
-    this.#cutting = this.#bases[0]?.chunks.cutting ?? cuttingFor(parts.stat.sizeBytes);
+    this.#cutting = this.#bases[0]?.chunks.cutting ?? null;
+    this.#pieceBytes = Math.min(PIECE_BYTES, parts.link.pieceBytes);
   }
 
   /** How often the receiver has made it begin anew. */
@@ -152,7 +158,10 @@ export class Outgoing {
   }
 
   #takeBases({ lacks, has }: Resume): void {
-    if (lacks !== null) this.#bases = this.#bases.filter(({ hash }) => hash !== lacks);
+    if (lacks !== null) {
+      this.#bases = this.#bases.filter(({ hash }) => hash !== lacks);
+      this.#parts.similar.exclude(lacks);
+    }
     if (has === null) return;
     this.#bases.unshift(has);
     this.#cutting = has.chunks.cutting;
@@ -165,7 +174,7 @@ export class Outgoing {
     let at = start.offset;
     if (resume !== null && resume.plainUntil > at) {
       const end = Math.min(resume.plainUntil, stat.sizeBytes);
-      for await (const bytes of this.#read(at, end)) {
+      for await (const bytes of this.#read(at, end, this.#pieceBytes)) {
         hash.update(bytes);
         const piece = new ScriptWriter(at, await this.#buffer());
         piece.literal(bytes);
@@ -174,14 +183,24 @@ export class Outgoing {
       }
       if (at < end) throw changed(observed);
     }
-    const bases = this.#bases;
-    const pieces = new Pieces(at, await this.#buffer());
+    if (this.#cutting === null) {
+      const probed = await this.#parts.similar.probe(this.#parts.file);
+      this.#cutting = probed.cutting;
+      this.#bases.push(...probed.bases);
+    }
+    const bases = this.#bases, cutting = this.#cutting;
+    const pieces = new Pieces(at, await this.#buffer(), this.#pieceBytes);
     const flush = async () => {
       if (pieces.open.length === 0) return;
       await this.#send(pieces.open, hash, bases[pieces.base]?.hash ?? null);
       pieces.next(await this.#buffer());
     };
-    const differ = new Differ(this.#cutting, bases.map((base) => base.chunks));
+    const differ = new Differ(cutting, bases.map((base) => base.chunks), (mark) => {
+      const more = this.#parts.similar.find(mark, cutting.averageBits);
+      if (more === null || bases.includes(more)) return null;
+      bases.push(more);
+      return more.chunks;
+    });
     const take = async (runs: Iterable<Run>) => {
       for (const { base, from, bytes } of runs) {
         for (let done = 0; done < bytes.length;) {
@@ -222,11 +241,11 @@ export class Outgoing {
   }
 
   /** The file's bytes; gives others their turn now and then. The buffer is used again for the next part. */
-  async *#read(from: number, to: number): AsyncGenerator<Uint8Array> {
+  async *#read(from: number, to: number, partBytes = READ_BYTES): AsyncGenerator<Uint8Array> {
     const { file } = this.#parts;
-    const buffer = new Uint8Array(READ_BYTES);
+    const buffer = new Uint8Array(partBytes);
     for (let at = from; at < to;) {
-      const part = buffer.subarray(0, Math.min(READ_BYTES, to - at));
+      const part = buffer.subarray(0, Math.min(partBytes, to - at));
       const count = await file.readAt(part, at);
       if (count === 0) return;
       at += count;
@@ -285,10 +304,14 @@ export class Outgoing {
     }
     // A link that breaks tells everybody; here it only matters that the buffer is free again.
     const free = () => this.#giveBack(piece.room);
-    link.notify("bulk", header, content).then(free, free);
+    const doneBytes = piece.offset + piece.length;
+    // Under a limit pieces wait long for their turn: done is what was handed over.
+    link.notify("bulk", header, content).then(() => {
+      free();
+      onProgress(doneBytes);
+    }, free);
     this.wireBytes += frameBytes(header, content.length);
     this.#compression.sent(content.length);
-    onProgress(piece.offset + piece.length);
   }
 }
 

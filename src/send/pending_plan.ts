@@ -12,6 +12,9 @@ export interface ObservedChange {
   readonly movedFrom: RelativePath | null;
 }
 
+/** For each peer, what it is to get at paths where it has nothing: sent without asking the database again. */
+export type Creations = ReadonlyMap<number, ReadonlyMap<RelativePath, Observation>>;
+
 /**
  * Brings `pending` in line with a new state of some paths; to be called in the transaction that recorded it. The rows begin
  * anew: what went wrong with an earlier state says nothing of this one.
@@ -21,7 +24,8 @@ export function noteChanges(
   peers: readonly number[],
   changes: readonly ObservedChange[],
   nowMs: number,
-): void {
+): Creations {
+  const creations = new Map(peers.map((peer) => [peer, new Map<RelativePath, Observation>()]));
   for (const { path, before, after, movedFrom } of changes) {
     const movedTo = after === null && before !== null
       ? store.observed.otherPathOf(before.inode, before.device, path)
@@ -30,8 +34,12 @@ export function noteChanges(
       const step = stepFor(after, store.acked.get(peer, path));
       if (step === null) store.pending.remove(peer, path);
       else store.pending.put({ peer, path, ...step, sinceMs: nowMs, movedTo, movedFrom });
+      if (step?.action === "create" && after !== null && movedFrom === null) {
+        creations.get(peer)!.set(path, after);
+      }
     }
   }
+  return creations;
 }
 
 /**

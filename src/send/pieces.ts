@@ -15,9 +15,18 @@ export class Pieces {
   /** Number of the base that the open piece copies from; -1 while it copies nothing. */
   #base = -1;
 
-  /** @param room Takes the bytes that are given; {@linkcode PIECE_BYTES} long. */
-  constructor(offset: number, room: Uint8Array) {
+  /** Bytes that are given in one piece, and in one that copies too. */
+  readonly #plainBytes: number;
+  readonly #scriptBytes: number;
+
+  /**
+   * @param room Takes the bytes that are given; {@linkcode PIECE_BYTES} long.
+   * @param limitBytes Bytes that one piece may give on this link, at most {@linkcode PIECE_BYTES}.
+   */
+  constructor(offset: number, room: Uint8Array, limitBytes: number) {
     this.#open = new ScriptWriter(offset, room);
+    this.#plainBytes = limitBytes;
+    this.#scriptBytes = Math.min(SCRIPT_BYTES, limitBytes);
   }
 
   get open(): ScriptWriter {
@@ -33,13 +42,13 @@ export class Pieces {
     if (base < 0) return false;
     if (this.#base >= 0) return base !== this.#base;
     // What was collected without copies goes as it is: a script would have to be copied once more.
-    return this.#open.literalBytes >= SCRIPT_BYTES;
+    return this.#open.literalBytes >= this.#scriptBytes;
   }
 
   /** Bytes that can be added to the open piece. */
   roomFor(base: number): number {
     if (base >= 0) return COPIED_BYTES - this.#open.length;
-    return (this.#base >= 0 ? SCRIPT_BYTES : PIECE_BYTES) - this.#open.literalBytes;
+    return (this.#base >= 0 ? this.#scriptBytes : this.#plainBytes) - this.#open.literalBytes;
   }
 
   add(base: number, from: number, bytes: Uint8Array): void {
@@ -50,8 +59,8 @@ export class Pieces {
 
   get isFull(): boolean {
     const { literalBytes, length, steps } = this.#open;
-    if (this.#base < 0) return literalBytes >= PIECE_BYTES;
-    return literalBytes >= SCRIPT_BYTES || length >= COPIED_BYTES || steps >= SCRIPT_STEPS;
+    if (this.#base < 0) return literalBytes >= this.#plainBytes;
+    return literalBytes >= this.#scriptBytes || length >= COPIED_BYTES || steps >= SCRIPT_STEPS;
   }
 
   /** The open piece was sent: the next one begins where it ends. */

@@ -28,8 +28,7 @@ export async function openObserved(
   const file = await tree.openRead(observed.diskPath);
   try {
     const stat = observedStat(file.opened);
-    const same = sameStat(stat, observed) && (stat.executable ?? false) === observed.executable;
-    if (!same && !(restless && stat.kind === "file")) throw changed(observed);
+    if (!isAsObserved(stat, observed) && !(restless && stat.kind === "file")) throw changed(observed);
     return { file, stat };
   } catch (error) {
     file.close();
@@ -37,8 +36,12 @@ export async function openObserved(
   }
 }
 
+function isAsObserved(stat: FileStat, observed: Observation): boolean {
+  return sameStat(stat, observed) && (stat.executable ?? false) === observed.executable;
+}
+
 /**
- * Reads a small file whole.
+ * Reads a small file whole. One that after that is still as it was observed has not changed since, so it needs no look before.
  *
  * @throws {MirrorError} `changed_while_reading`.
  */
@@ -48,7 +51,20 @@ export async function readSmall(
   restless: boolean,
   limitBytes: number,
 ): Promise<Version & { content: Uint8Array }> {
-  const { file, stat } = await openObserved(tree, observed, restless);
+  if (restless) return await readRestless(tree, observed, limitBytes);
+  const { content, stat: found } = await tree.readSmall(observed.diskPath, observed.sizeBytes);
+  const stat = observedStat(found);
+  if (!isAsObserved(stat, observed) || content.length !== stat.sizeBytes) throw changed(observed);
+  return { stat, hash: hashOf("sha256", content, "hex"), content };
+}
+
+/** The same for a file that does not rest: its state of one moment is taken, whatever was observed. */
+async function readRestless(
+  tree: FileTree,
+  observed: Observation,
+  limitBytes: number,
+): Promise<Version & { content: Uint8Array }> {
+  const { file, stat } = await openObserved(tree, observed, true);
   try {
     if (stat.sizeBytes > limitBytes) throw changed(observed);
     const content = new Uint8Array(stat.sizeBytes);
@@ -56,9 +72,7 @@ export async function readSmall(
     if (!sameStat(observedStat(await file.stat()), stat)) {
       // Read again: what is the same both times was the file's content, or the beginning of it, in between.
       const again = new Uint8Array(stat.sizeBytes);
-      if (!restless || await readFully(file, again) !== content.length || !equal(content, again)) {
-        throw changed(observed);
-      }
+      if (await readFully(file, again) !== content.length || !equal(content, again)) throw changed(observed);
     }
     return { stat, hash: hashOf("sha256", content, "hex"), content };
   } finally {

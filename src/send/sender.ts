@@ -5,10 +5,9 @@ import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mi
 import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
-import type { TransferStatus } from "../domain/status.ts";
+import type { TransferProgress } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
-import type { Pending } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
 import { frameBytes } from "../wire/frame.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
@@ -16,7 +15,8 @@ import { compareTrees } from "./compare_trees.ts";
 import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
 import type { Base, Outgoing } from "./outgoing.ts";
-import { type InFlight, Order } from "./order.ts";
+import { type InFlight, Order, type Ready } from "./order.ts";
+import { Similar } from "./similar.ts";
 import { Moves } from "./moves.ts";
 import { replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
@@ -108,7 +108,7 @@ export class Sender {
   }
 
   /** The large files that are on their way out. */
-  transfers(): TransferStatus[] {
+  transfers(): TransferProgress[] {
     const peer = this.#parts.peer.name;
     return [...this.#progress].map(([path, p]) => ({ direction: "sending", peer, path, ...p }));
   }
@@ -152,10 +152,10 @@ export class Sender {
   }
 
   /** Some paths have a new state; their rows in `pending` are written. */
-  note(paths: Iterable<RelativePath>): void {
+  note(paths: Iterable<RelativePath>, creations?: ReadonlyMap<RelativePath, Observation>): void {
     const noted = [...paths];
     for (const path of noted) this.#declined.delete(path);
-    this.#order.note(noted);
+    this.#order.note(noted, creations);
     this.wake();
   }
 
@@ -233,12 +233,12 @@ export class Sender {
     return this.#inFlight.size < (link.has("pipelining") ? MAX_IN_FLIGHT : 1);
   }
 
-  #start(link: Link, row: Pending): void {
+  #start(link: Link, row: Ready): void {
     const { store } = this.#parts;
     if (row.action === "delete") return this.#launch(link, row.path, row.kind, null, null);
-    const observed = store.observed.get(row.path);
+    const observed = row.created ?? store.observed.get(row.path);
     if (observed === null || observed.held !== null) return this.#replan(row.path);
-    const acked = store.acked.get(this.#peer, row.path);
+    const acked = row.created === undefined ? store.acked.get(this.#peer, row.path) : null;
     const obstacle = this.#obstacle(observed, acked);
     if (obstacle !== null) {
       this.#order.block(row.path, obstacle.path);
@@ -413,6 +413,7 @@ export class Sender {
       mayOffer: !this.#declined.has(observed.path),
       clock,
       bases: this.#basesFor(likely),
+      similar: new Similar(store, this.#peer),
       peerHas: {
         content: (hash) => store.acked.withHash(this.#peer, hash).length > 0,
         size: (sizeBytes) => store.acked.hasSize(this.#peer, sizeBytes),
@@ -497,7 +498,7 @@ export class Sender {
     const again: RelativePath[] = [];
     const now = clock.now();
     try {
-      store.transaction(() => {
+      store.relaxedTransaction(() => {
         for (const settled of batch) {
           this.#recordOne(settled, now, again);
         }
@@ -518,6 +519,7 @@ export class Sender {
     for (const { path, movedFrom } of batch) {
       this.#landed(path);
       this.#order.unblock(path);
+      this.#order.forget(path);
       if (movedFrom !== undefined) this.#order.free(movedFrom, path);
     }
     this.#order.note(again);

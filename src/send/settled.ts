@@ -1,3 +1,4 @@
+import { hooksOf } from "../chunks/hooks.ts";
 import type { Action } from "../domain/header.ts";
 import { isPermanentRefusal } from "../domain/mirror_error.ts";
 import { isProvisional, type PathState, sameStat } from "../domain/observation.ts";
@@ -56,10 +57,19 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
   const touched = movedFrom === undefined ? NOTHING : recordMove(store, peer.number, movedFrom, path);
   if (state === null) store.acked.remove(peer.number, path);
   else store.acked.put(peer.number, path, state);
-  if (settled.chunks !== null && state !== null) store.chunkLists.put(state.hash, settled.chunks, nowMs);
+  if (settled.chunks !== null && state !== null) {
+    store.chunkLists.put(state.hash, settled.chunks, hooksOf(settled.chunks), nowMs);
+  }
+  if (!settled.silent) logSent({ store, peer, name }, settled, nowMs);
+  const provisional = read !== null && isProvisional(read.stat, read.atMs);
+  // Nearly always the observation is still the one that was sent: then one statement finds that out and records its hash.
+  const simple = read !== null && state !== null && movedFrom === undefined;
+  if (simple && store.observed.confirm(path, state, read.stat, provisional)) {
+    store.pending.remove(peer.number, path);
+    return false;
+  }
   let observed = store.observed.get(path);
   if (read !== null && observed !== null && sameStat(observed, read.stat)) {
-    const provisional = isProvisional(read.stat, read.atMs);
     store.observed.setHash(path, read.hash, provisional);
     observed = { ...observed, hash: read.hash, provisional };
   }
@@ -67,7 +77,6 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
   if (step === null) store.pending.remove(peer.number, path);
   else replanPath(store, peer.number, path, nowMs);
   for (const other of touched) replanPath(store, peer.number, other, nowMs);
-  if (!settled.silent) logSent({ store, peer, name }, settled, nowMs);
   return step !== null || touched.size > 0;
 }
 

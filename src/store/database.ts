@@ -110,14 +110,14 @@ export class Database implements Disposable {
   }
 
   /**
-   * Runs `work` in one write transaction that survives the end of the process but not, for the moment, a power cut: it becomes
-   * durable with the next {@linkcode transaction}. For what is only a hint, and must not wait for the disk.
+   * The same without waiting for the disk: a power cut can take the last of such transactions back, each as a whole, until one of
+   * the others follows. For what a scan or a comparison of trees finds out again.
    */
-  transactionSoon(work: () => void): void {
+  relaxedTransaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
     this.#db.exec("PRAGMA synchronous = NORMAL");
     try {
-      this.transaction(work);
+      return this.transaction(work);
     } finally {
       this.#db.exec("PRAGMA synchronous = FULL");
     }

@@ -168,4 +168,22 @@ export const MIGRATIONS: readonly string[] = [
     mtime_ms INTEGER NOT NULL
   ) STRICT;
   `,
+  `
+  -- Journals in the staging folder: contents of small files that were put in place and are not flushed themselves yet. "committed":
+  -- bytes from the start whose operations have their rows in synced.
+  CREATE TABLE journals (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    committed INTEGER NOT NULL
+  ) STRICT;
+  `,
+  `
+  -- A few chunks of each list in chunk_lists (its rowid is "list"), by their CRC-32: how a list with something in common is found.
+  CREATE TABLE chunk_hooks (
+    average_bits INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    list INTEGER NOT NULL,
+    PRIMARY KEY (average_bits, crc, list)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

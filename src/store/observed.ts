@@ -1,4 +1,4 @@
-import type { Held, Kind, Observation } from "../domain/observation.ts";
+import type { FileStat, Held, Kind, Observation, PathState } from "../domain/observation.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
 import type { Database, Row } from "./database.ts";
 import { rangeBelow } from "./range.ts";
@@ -46,6 +46,28 @@ export class ObservedTable {
       Number(provisional),
       path,
     );
+  }
+
+  /**
+   * Records the hash of a file's content if what is observed is still the stat that it belongs to, and in all else the state
+   * given: then nothing of it is left to be sent.
+   *
+   * @returns Whether it was so.
+   */
+  confirm(path: RelativePath, state: PathState, stat: FileStat, provisional: boolean): boolean {
+    return this.#db.run(
+      "UPDATE observed SET hash = ?, provisional = ? WHERE path = ? AND kind = 'file' AND size = ? AND mtime_ms = ? " +
+        "AND ctime_ms = ? AND inode = ? AND device = ? AND executable = ?",
+      state.hash,
+      Number(provisional),
+      path,
+      state.sizeBytes,
+      state.mtimeMs,
+      stat.ctimeMs,
+      stat.inode,
+      stat.device,
+      Number(state.executable),
+    ) === 1;
   }
 
   setHeld(path: RelativePath, held: Held | null): void {

@@ -3,6 +3,7 @@ import { ChunkListsTable } from "./chunk_lists.ts";
 import { Database } from "./database.ts";
 import { FactsTable } from "./facts.ts";
 import { IntentsTable } from "./intents.ts";
+import { JournalsTable } from "./journals.ts";
 import { LogTable } from "./log.ts";
 import { MovesTable } from "./moves.ts";
 import { ObservedTable } from "./observed.ts";
@@ -22,6 +23,7 @@ export class Store implements Disposable {
   readonly pending: PendingTable;
   readonly synced: SyncedTable;
   readonly intents: IntentsTable;
+  readonly journals: JournalsTable;
   readonly partials: PartialsTable;
   readonly chunkLists: ChunkListsTable;
   readonly moves: MovesTable;
@@ -38,6 +40,7 @@ export class Store implements Disposable {
     this.pending = new PendingTable(this.#db);
     this.synced = new SyncedTable(this.#db);
     this.intents = new IntentsTable(this.#db);
+    this.journals = new JournalsTable(this.#db);
     this.partials = new PartialsTable(this.#db);
     this.chunkLists = new ChunkListsTable(this.#db);
     this.moves = new MovesTable(this.#db);
@@ -50,9 +53,9 @@ export class Store implements Disposable {
     return this.#db.transaction(work);
   }
 
-  /** See {@linkcode Database.transactionSoon}. */
-  transactionSoon(work: () => void): void {
-    this.#db.transactionSoon(work);
+  /** See {@linkcode Database.relaxedTransaction}. */
+  relaxedTransaction<T>(work: () => T): T {
+    return this.#db.relaxedTransaction(work);
   }
 
   /** See {@linkcode Database.snapshot}. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, fsync, openSync, statfs } from "node:fs";
+import { closeSync, constants, fstatSync, fsync, openSync, readSync, statfs } from "node:fs";
 import { isAbsolute } from "node:path";
 import { setImmediate } from "node:timers";
 import type { FileStat } from "../domain/observation.ts";
@@ -114,24 +114,50 @@ export class DiskTree implements FileTree {
 
   openRead(path: string): Promise<ReadHandle> {
     return this.#call("read", path, (at) => {
-      const shown = this.#shown(path);
-      if (WINDOWS) this.#mustBeFile(path, this.#look(path, at));
-      let fd: number;
-      try {
-        fd = openSync(at, READ_FLAGS);
-      } catch (error) {
-        // Sockets, and folders on some systems, fail in their own ways.
-        const stat = this.#look(path, at);
-        if (stat !== null) this.#mustBeFile(path, stat);
-        throw error;
-      }
+      const fd = this.#openToRead(path, at);
       try {
         const stat = fromNodeStat(fstatSync(fd));
         this.#mustBeFile(path, stat);
-        return new OpenForReading(fd, shown, stat);
+        return new OpenForReading(fd, this.#shown(path), stat);
       } catch (error) {
         closeSync(fd);
         throw error;
+      }
+    });
+  }
+
+  #openToRead(path: string, at: string): number {
+    if (WINDOWS) this.#mustBeFile(path, this.#look(path, at));
+    try {
+      return openSync(at, READ_FLAGS);
+    } catch (error) {
+      // Sockets, and folders on some systems, fail in their own ways.
+      const stat = this.#look(path, at);
+      if (stat !== null) this.#mustBeFile(path, stat);
+      throw error;
+    }
+  }
+
+  readSmall(path: string, sizeBytes: number): Promise<{ content: Uint8Array; stat: FileStat }> {
+    return this.#call("read", path, (at) => {
+      const fd = this.#openToRead(path, at);
+      try {
+        const into = new Uint8Array(sizeBytes);
+        let filled = 0;
+        try {
+          for (let count = -1; count !== 0 && filled < sizeBytes; filled += count) {
+            count = readSync(fd, into, filled, sizeBytes - filled, filled);
+          }
+        } catch (error) {
+          // What is no file fails in its own ways.
+          this.#mustBeFile(path, fromNodeStat(fstatSync(fd)));
+          throw error;
+        }
+        const stat = fromNodeStat(fstatSync(fd));
+        this.#mustBeFile(path, stat);
+        return { content: filled === sizeBytes ? into : into.subarray(0, filled), stat };
+      } finally {
+        closeSync(fd);
       }
     });
   }

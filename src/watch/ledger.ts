@@ -105,7 +105,7 @@ export class Page implements Disposable {
     this.#unskips = [];
     const { store, clock, onChanges, onEvent } = this.#ledger;
     const left: RelativePath[] = [], news: Skip[] = [], written: RelativePath[] = [];
-    store.transaction(() => {
+    store.relaxedTransaction(() => {
       const changes: Change[] = [];
       for (const sighting of sightings) {
         const { path } = sighting;

@@ -1,5 +1,5 @@
 import { MirrorError } from "../domain/mirror_error.ts";
-import { MAX_HEADER_BYTES } from "./frame.ts";
+import { FRAME_OVERHEAD_BYTES, MAX_HEADER_BYTES } from "./frame.ts";
 
 const EMPTY = new Uint8Array(0);
 
@@ -20,6 +20,7 @@ export class FrameReader {
   readonly #source: ByteSource;
   #buffer: Uint8Array = EMPTY;
   #contentLeft = 0;
+  #headBytes = 0;
   #insideFrame = false;
   #bytesRead = 0;
 
@@ -30,6 +31,11 @@ export class FrameReader {
   /** Whether a frame has begun and not ended: the stream must not end or fall silent here. */
   get insideFrame(): boolean {
     return this.#insideFrame;
+  }
+
+  /** Bytes of the current frame beside its content: its header and the two lengths. */
+  get headBytes(): number {
+    return this.#headBytes;
   }
 
   /** Bytes taken from the stream so far. */
@@ -57,6 +63,7 @@ export class FrameReader {
       throw new MirrorError("bad_frame", `a frame's header is longer than ${MAX_HEADER_BYTES} bytes`);
     }
     const headerBytes = await this.#exactly(headerLength);
+    this.#headBytes = FRAME_OVERHEAD_BYTES + headerLength;
     const contentBytes = length(await this.#exactly(8));
     if (contentBytes === null) throw new MirrorError("bad_frame", "a frame's content length is 2^53 or more");
     this.#contentLeft = contentBytes;

@@ -1,4 +1,5 @@
 import { encodeFrame, encodeFrameHead } from "./frame.ts";
+import type { Pace } from "./pace.ts";
 
 /** Who goes first when several frames wait: replies and keep-alive, then small operations, then pieces of large files. */
 export type Lane = "control" | "small" | "bulk";
@@ -21,14 +22,25 @@ interface Waiting {
 /**
  * Puts frames onto a byte stream, the lanes in their order and each lane first in, first out. A bulk frame goes only when
  * nothing else waits, and only one at a time, so that a small save never waits behind more than one piece.
+ *
+ * With a pace, waiting comes before choosing: whatever is queued meanwhile still goes in its order. Small control frames do not
+ * wait, as replies and keep-alive must always get through; they only count.
  */
 export class FrameWriter {
   readonly #write: (bytes: Uint8Array) => Promise<void>;
   readonly #lanes: Record<Lane, Waiting[]> = { control: [], small: [], bulk: [] };
   #pumping = false;
+  /** While a frame is being written nothing else can go. */
+  #inFrame = false;
+  /** Whether the next write is the first one of its batch, whose turn has come already. */
+  #first = true;
   #pumped: Promise<void> = Promise.resolve();
   #broken: unknown = null;
   #bytesWritten = 0;
+  /** Ends the wait for a turn that is under way. */
+  #interrupt: () => void = () => {};
+  /** How fast bytes may go; `null` as fast as the stream takes them. */
+  pace: Pace | null = null;
 
   constructor(write: (bytes: Uint8Array) => Promise<void>) {
     this.#write = write;
@@ -40,7 +52,12 @@ export class FrameWriter {
 
   /** Queues a frame; resolves when it was handed to the stream. The content must not be changed until then. */
   send(lane: Lane, header: object, content: Uint8Array | null = null): Promise<void> {
-    return this.#queue(lane, header, content, null);
+    return new Promise((done, failed) => this.#queue(lane, { header, content, stream: null, done, failed }));
+  }
+
+  /** Queues a frame whose going out nobody waits for; `failed` is told if it cannot. The content must not be changed any more. */
+  post(lane: Lane, header: object, content: Uint8Array | null, failed: (error: unknown) => void): void {
+    this.#queue(lane, { header, content, stream: null, done: ignore, failed });
   }
 
   /**
@@ -49,18 +66,20 @@ export class FrameWriter {
    * @throws {RangeError} when the source gives another number of bytes: the stream is then broken in the middle of a frame.
    */
   stream(header: object, contentBytes: number, source: AsyncIterable<Uint8Array>): Promise<void> {
-    return this.#queue("bulk", header, null, { contentBytes, source });
+    const stream = { contentBytes, source };
+    return new Promise((done, failed) =>
+      this.#queue("bulk", { header, content: null, stream, done, failed })
+    );
   }
 
-  #queue(lane: Lane, header: object, content: Uint8Array | null, stream: Waiting["stream"]): Promise<void> {
-    return new Promise((done, failed) => {
-      if (this.#broken !== null) return failed(this.#broken);
-      this.#lanes[lane].push({ header, content, stream, done, failed });
-      if (this.#pumping) return;
-      this.#pumping = true;
-      // After the current turn, so that frames queued together travel together.
-      this.#pumped = Promise.resolve().then(() => this.#pump());
-    });
+  #queue(lane: Lane, waiting: Waiting): void {
+    if (this.#broken !== null) return waiting.failed(this.#broken);
+    this.#lanes[lane].push(waiting);
+    if (lane === "control" && !this.#inFrame) this.#interrupt();
+    if (this.#pumping) return;
+    this.#pumping = true;
+    // After the current turn, so that frames queued together travel together.
+    this.#pumped = Promise.resolve().then(() => this.#pump());
   }
 
   /** Resolves when all that was queued before was handed to the stream (or failed). */
@@ -71,6 +90,7 @@ export class FrameWriter {
   /** Fails what waits and everything after it. */
   break(error: unknown): void {
     this.#broken ??= error;
+    this.#interrupt();
     for (const lane of Object.values(this.#lanes)) {
       for (const waiting of lane.splice(0)) waiting.failed(this.#broken);
     }
@@ -78,8 +98,11 @@ export class FrameWriter {
 
   async #pump(): Promise<void> {
     while (this.#broken === null) {
-      const batch = this.#nextBatch();
+      const open = this.pace === null || this.#isEmpty || await this.#mayGo(this.pace);
+      const batch = this.#nextBatch(open);
       if (batch.length === 0) break;
+      this.#inFrame = true;
+      this.#first = true;
       try {
         await this.#writeBatch(batch);
         for (const waiting of batch) waiting.done();
@@ -87,19 +110,42 @@ export class FrameWriter {
         for (const waiting of batch) waiting.failed(error);
         this.break(error);
       }
+      this.#inFrame = false;
     }
     this.#pumping = false;
   }
 
-  #nextBatch(): Waiting[] {
+  get #isEmpty(): boolean {
+    return Object.values(this.#lanes).every((lane) => lane.length === 0);
+  }
+
+  /** Waits until something may go, or a control frame is there; whether it is more than a control frame that may. */
+  async #mayGo(pace: Pace): Promise<boolean> {
+    return this.#lanes.control.length > 0 ? pace.isOpen : await this.#turn(pace);
+  }
+
+  /** Waits for a turn; `false` when the waiting was interrupted. */
+  #turn(pace: Pace): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = pace.wait(() => resolve(true));
+      this.#interrupt = () => {
+        cancel();
+        resolve(false);
+      };
+    });
+  }
+
+  /** @param open Whether all lanes may go; else it is control alone. */
+  #nextBatch(open: boolean): Waiting[] {
     const batch: Waiting[] = [];
+    const batchBytes = Math.min(BATCH_BYTES, this.pace?.sliceBytes ?? BATCH_BYTES);
     let bytes = 0;
-    for (const lane of [this.#lanes.control, this.#lanes.small]) {
+    for (const lane of open ? [this.#lanes.control, this.#lanes.small] : [this.#lanes.control]) {
       let taken = 0;
-      while (taken < lane.length && bytes < BATCH_BYTES) bytes += (lane[taken++]!.content?.length ?? 0) + 400;
+      while (taken < lane.length && bytes < batchBytes) bytes += (lane[taken++]!.content?.length ?? 0) + 400;
       if (taken > 0) batch.push(...lane.splice(0, taken));
     }
-    if (batch.length === 0) {
+    if (batch.length === 0 && open) {
       const piece = this.#lanes.bulk.shift();
       if (piece !== undefined) batch.push(piece);
     }
@@ -112,8 +158,7 @@ export class FrameWriter {
       if (parts.length === 0) return;
       const joined = parts.length === 1 ? parts[0]! : join(parts);
       parts = [];
-      this.#bytesWritten += joined.length;
-      await this.#write(joined);
+      await this.#put(joined);
     };
     for (const { header, content, stream } of batch) {
       if (stream !== null) {
@@ -128,10 +173,27 @@ export class FrameWriter {
       }
       parts.push(encodeFrameHead(header, content.length));
       await flush();
-      this.#bytesWritten += content.length;
-      await this.#write(content);
+      await this.#put(content);
     }
     await flush();
+  }
+
+  /** Writes bytes; slice by slice, each in its turn, where there is a pace. */
+  async #put(bytes: Uint8Array): Promise<void> {
+    const pace = this.pace;
+    if (pace === null) {
+      this.#bytesWritten += bytes.length;
+      return await this.#write(bytes);
+    }
+    for (let at = 0; at < bytes.length; at += pace.sliceBytes) {
+      const slice = bytes.subarray(at, at + pace.sliceBytes);
+      if (!this.#first && !pace.isOpen) await this.#turn(pace);
+      this.#first = false;
+      if (this.#broken !== null) throw this.#broken;
+      this.#bytesWritten += slice.length;
+      pace.took(slice.length);
+      await this.#write(slice);
+    }
   }
 
   async #writeStream({ contentBytes, source }: NonNullable<Waiting["stream"]>): Promise<void> {
@@ -139,12 +201,13 @@ export class FrameWriter {
     for await (const part of source) {
       left -= part.length;
       if (left < 0) break;
-      this.#bytesWritten += part.length;
-      await this.#write(part);
+      await this.#put(part);
     }
     if (left !== 0) throw new RangeError("a content that was being sent changed its length");
   }
 }
+
+function ignore(): void {}
 
 function join(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));

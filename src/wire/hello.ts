@@ -32,6 +32,8 @@ export interface Hello {
   readonly folding: Folding;
   /** Bytes that the other side may send before any of them was taken. */
   readonly windowBytes: number;
+  /** Bytes a second that this side wants to receive at most; left out when it takes whatever comes. */
+  readonly receiveBytesPerSecond?: number;
 }
 
 /** A window below this could not hold a single small operation. */
@@ -46,6 +48,7 @@ export function helloFields(hello: Hello): object {
     process: hello.process,
     folds: { case: hello.folding.case, unicode: hello.folding.unicode },
     window: hello.windowBytes,
+    ...(hello.receiveBytesPerSecond === undefined ? {} : { rate: hello.receiveBytesPerSecond }),
   };
 }
 
@@ -55,7 +58,7 @@ export function helloFields(hello: Hello): object {
  * @throws {MirrorError} `bad_hello` naming the field.
  */
 export function parseHello(header: RawHeader): Hello {
-  const { version, extensions, name, process, folds, window } = header;
+  const { version, extensions, name, process, folds, window, rate } = header;
   if (typeof version !== "number" || !Number.isInteger(version) || version < 1) throw bad("version");
   if (!Array.isArray(extensions) || !extensions.every((e) => typeof e === "string")) throw bad("extensions");
   if (typeof name !== "string" || name.length > 256) throw bad("name");
@@ -66,6 +69,7 @@ export function parseHello(header: RawHeader): Hello {
   if (typeof window !== "number" || !Number.isSafeInteger(window) || window < MIN_WINDOW_BYTES) {
     throw bad("window");
   }
+  if (rate !== undefined && !(typeof rate === "number" && rate >= 1)) throw bad("rate");
   const offered = new Set<unknown>(extensions);
   return {
     version,
@@ -74,6 +78,7 @@ export function parseHello(header: RawHeader): Hello {
     process,
     folding: { case: foldsCase, unicode },
     windowBytes: window,
+    ...(rate === undefined ? {} : { receiveBytesPerSecond: rate }),
   };
 }
 

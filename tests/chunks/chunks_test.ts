@@ -38,7 +38,7 @@ async function diff(
   const made: Uint8Array[] = [];
   let literalBytes = 0;
   const differ = new Differ(
-    baseList?.cutting ?? cuttingFor(bytes.length),
+    baseList?.cutting ?? cuttingFor(bytes.length, true),
     baseList === null ? [] : [baseList],
   );
   const take = (runs: Iterable<Run>) => {
@@ -78,11 +78,12 @@ Deno.test("chunks: every chunk but the last is within the bounds, of whatever co
 });
 
 Deno.test("chunks: the list of the largest file stays small", () => {
-  assert.equal(cuttingFor(300_000).averageBits, 10);
-  assert.equal(cuttingFor(2 ** 26).averageBits, 11);
-  assert.equal(cuttingFor(2 ** 30).averageBits, 13);
-  assert.equal(cuttingFor(20 * 2 ** 30).averageBits, 18);
-  assert.equal(cuttingFor(2 ** 50).averageBits, 20);
+  assert.equal(cuttingFor(300_000, true).averageBits, 10);
+  assert.equal(cuttingFor(300_000, false).averageBits, 11);
+  assert.equal(cuttingFor(2 ** 26, true).averageBits, 11);
+  assert.equal(cuttingFor(2 ** 30, true).averageBits, 13);
+  assert.equal(cuttingFor(20 * 2 ** 30, true).averageBits, 18);
+  assert.equal(cuttingFor(2 ** 50, false).averageBits, 20);
 });
 
 Deno.test("chunks: an insertion, an overwriting, a removal and an appending cost about a chunk each", async () => {

@@ -46,7 +46,7 @@ Deno.test("a new config holds the address that was asked for, and its commented 
 Deno.test("every key is read; relative folders are relative to the file's folder", () => {
   const config = parseConfig(
     'name = "Anna\'s laptop"\nlisten = "0.0.0.0:1"\nwatched = "w"\nsynced = "../s"\npeer = "h"\n' +
-      'scan_interval = "90s"\nlog_days = 7\n',
+      'scan_interval = "90s"\nlog_days = 7\nlimit = "500KB/s"\n',
     FILE,
   );
   assert.deepEqual(config, {
@@ -55,7 +55,7 @@ Deno.test("every key is read; relative folders are relative to the file's folder
     watched: "/home/anna/.local/share/mirrorsync/w",
     synced: "/home/anna/.local/share/s",
     peer: { host: "h", port: 22600 },
-    settings: { scanIntervalMs: 90_000, logDays: 7 },
+    settings: { scanIntervalMs: 90_000, logDays: 7, limitBytesPerSecond: 500_000 },
   });
 });
 
@@ -81,6 +81,9 @@ Deno.test("wrong types and unknown keys are refused with key, line and what is e
   assertRefused('log_days = "x"', /log_days must be a whole number of days.*not "x"/);
   assertRefused("log_days = 0", /log_days/);
   assertRefused("log_days = 1.5", /log_days/);
+  assertRefused('limit = "2 Mb"', /line 1: limit must be bytes a second.*: "2 Mb" is not clear.*bits/);
+  assertRefused("limit = -5", /limit must be bytes a second.*: -5 is negative/);
+  assertRefused("limit = true", /limit must be bytes a second, 1KB\/s or more \(2MB\/s.*not true/);
   assertRefused('name = ""', /name must be/);
   assertRefused('name = "a\\nb"', /name must be/);
   assertRefused('"new\\nline" = 1', /there is no key new\\nline/);
@@ -89,6 +92,14 @@ Deno.test("wrong types and unknown keys are refused with key, line and what is e
     assertRefused(`scan_interval = ${value}`, /scan_interval must be a time from 1 second to 24 hours/);
   }
   assertRefused('a = 1\nb = 2\nlog_days = "c"', /no key a/, /no key b/, /log_days/);
+});
+
+Deno.test("a limit in the config: a text, a number, or none", () => {
+  const limit = (value: string) => parseConfig(`limit = ${value}`, FILE).settings.limitBytesPerSecond;
+  assert.equal(limit('"1.5MiB/s"'), 1_572_864);
+  assert.equal(limit("250000"), 250_000);
+  assert.equal(limit('"none"'), null);
+  assert.equal(limit("0"), null);
 });
 
 Deno.test("lengths of time", () => {

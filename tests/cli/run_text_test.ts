@@ -40,6 +40,7 @@ function status(over: Partial<RunStatus> = {}): RunStatus {
     synced: "/s",
     peers: [bert()],
     transfers: [],
+    limitBytesPerSecond: null,
     rate: { sentPerSecond: 0, receivedPerSecond: 0 },
     total: { sentBytes: 0, receivedBytes: 0, sent: 0, received: 0 },
     watcher: "watching",
@@ -93,6 +94,8 @@ Deno.test("the live line never gets wider than the terminal, and says the same f
         doneBytes: 5,
         sizeBytes: 9,
         startedMs: NOW - 9000,
+        bytesPerSecond: 1,
+        leftMs: 4000,
       },
     ],
   });
@@ -112,12 +115,19 @@ Deno.test("a bar for each transfer that takes longer than two seconds", () => {
     path: "big.iso",
     doneBytes: 250e6,
     sizeBytes: 1e9,
+    bytesPerSecond: 50e6,
+    leftMs: 15_000,
   } as const;
   const at = (startedMs: number) => liveText(status({ transfers: [{ ...transfer, startedMs }] }), view(120));
   assert.equal(at(NOW - 1500), "● bert · in sync");
   assert.equal(
     at(NOW - 10_000).split("\n")[0],
-    "↑ █████░░░░░░░░░░░░░░░  25 %  250 MB of 1 GB, 25 MB/s, 30 s left  big.iso",
+    "↑ █████░░░░░░░░░░░░░░░  25 %  250 MB of 1 GB, 50 MB/s, 15 s left  big.iso",
+  );
+  const unknown = { ...transfer, startedMs: NOW - 5000, bytesPerSecond: null, leftMs: null };
+  assert.equal(
+    liveText(status({ transfers: [unknown] }), view(120)).split("\n")[0],
+    "↑ █████░░░░░░░░░░░░░░░  25 %  250 MB of 1 GB                     big.iso",
   );
   const many = Array.from({ length: 8 }, (_, i) => ({ ...transfer, path: `${i}`, startedMs: NOW - 5000 }));
   const lines = liveText(status({ transfers: many }), view(120)).split("\n");

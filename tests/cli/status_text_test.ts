@@ -40,6 +40,7 @@ function report(over: Partial<StatusReport> = {}): StatusReport {
     }],
     pending: NOTHING,
     transfers: [],
+    limitBytesPerSecond: null,
     rate: { sentPerSecond: 0, receivedPerSecond: 0 },
     total: null,
     watcher: "watching",
@@ -65,6 +66,32 @@ Deno.test("a peer that runs and is in sync", () => {
     "",
     "Peers",
     "  bert  connected to 127.0.0.1:5  in sync",
+  ]);
+});
+
+Deno.test("a limit is shown, and every transfer with its rate and the time that is left", () => {
+  const transfer = {
+    direction: "sending",
+    peer: "bert",
+    path: "big.iso",
+    doneBytes: 5e6,
+    sizeBytes: 20e6,
+    started: "",
+    bytesPerSecond: 2e6,
+    leftMs: 7500,
+  } as const;
+  const unknown = {
+    ...transfer,
+    direction: "receiving",
+    path: "b",
+    bytesPerSecond: null,
+    leftMs: null,
+  } as const;
+  const shown = lines({ limitBytesPerSecond: 2_000_000, transfers: [transfer, unknown] });
+  assert.ok(shown.includes("  limit    2 MB/s in each direction"), shown.join("\n"));
+  assert.deepEqual(shown.slice(shown.indexOf("On their way") + 1), [
+    "  → bert  5 MB of 20 MB  2 MB/s, 7.5 s left  big.iso",
+    "  ← bert  5 MB of 20 MB                      b",
   ]);
 });
 

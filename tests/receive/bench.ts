@@ -5,13 +5,13 @@ import { Link } from "../../src/link/link.ts";
 import type { Outcome } from "../../src/receive/committer.ts";
 import { Receiver } from "../../src/receive/receiver.ts";
 import { Store } from "../../src/store/store.ts";
-import { DiskTree } from "../../src/system/disk_tree.ts";
 import { SystemClock } from "../../src/system/system_clock.ts";
 import { SystemRandom } from "../../src/system/system_random.ts";
 import type { Extension } from "../../src/wire/hello.ts";
 import type { JsonObject } from "../helpers/json.ts";
 import { operation } from "../helpers/plain_client.ts";
 import { eventually } from "../helpers/eventually.ts";
+import { type Remains, VolatileTree } from "./volatile_tree.ts";
 import { assertAtRest, connectionPair, FarEnd, helloOf, HookedTree, tempFolder } from "./support.ts";
 
 /** A peer that the receiver knows. */
@@ -24,7 +24,7 @@ export interface KnownPeer {
 export class ReceiveBench implements AsyncDisposable {
   readonly events: PeerEvent[] = [];
   readonly received: { readonly operation: Operation; readonly outcome: Outcome }[] = [];
-  readonly clock = new SystemClock();
+  readonly clock = new MortalClock();
   readonly random = new SystemRandom();
   readonly anna: KnownPeer;
   readonly bert: KnownPeer;
@@ -33,6 +33,7 @@ export class ReceiveBench implements AsyncDisposable {
   private constructor(
     readonly folder: string,
     readonly store: Store,
+    readonly disk: VolatileTree,
     readonly tree: HookedTree,
     readonly removeFolder: (() => Promise<void>) | null,
   ) {
@@ -63,8 +64,9 @@ export class ReceiveBench implements AsyncDisposable {
   }
 
   static async #on(folder: string, removeFolder: (() => Promise<void>) | null): Promise<ReceiveBench> {
-    const tree = new HookedTree(new DiskTree(`${folder}/synced`));
-    const bench = new ReceiveBench(folder, new Store(`${folder}/db.sqlite`), tree, removeFolder);
+    const disk = new VolatileTree(`${folder}/synced`);
+    const tree = new HookedTree(disk);
+    const bench = new ReceiveBench(folder, new Store(`${folder}/db.sqlite`), disk, tree, removeFolder);
     bench.receiver = await bench.openReceiver(tree);
     return bench;
   }
@@ -83,8 +85,16 @@ export class ReceiveBench implements AsyncDisposable {
 
   /** Another process on the same folder and database: the one before has died. */
   async restarted(): Promise<ReceiveBench> {
+    this.clock.die();
     this.store[Symbol.dispose]();
     return await ReceiveBench.#on(this.folder, null);
+  }
+
+  /** Another process after the power was cut. */
+  async rebooted(remains: Remains): Promise<ReceiveBench> {
+    this.clock.die();
+    await this.disk.cutPower(remains);
+    return await this.restarted();
   }
 
   /** A full link from a peer; with no extensions one without hello. */
@@ -112,8 +122,31 @@ export class ReceiveBench implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const end of this.#ends) end.close();
+    this.clock.die();
     this.store[Symbol.dispose]();
     await this.removeFolder?.();
+  }
+}
+
+/** A clock whose process can end: nothing that is due later happens. */
+class MortalClock extends SystemClock {
+  readonly #cancels = new Set<() => void>();
+
+  override after(delayMs: number, callback: () => void): () => void {
+    const cancel = super.after(delayMs, () => {
+      this.#cancels.delete(cancel);
+      callback();
+    });
+    this.#cancels.add(cancel);
+    return () => {
+      this.#cancels.delete(cancel);
+      cancel();
+    };
+  }
+
+  die(): void {
+    for (const cancel of this.#cancels) cancel();
+    this.#cancels.clear();
   }
 }
 

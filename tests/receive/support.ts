@@ -349,6 +349,17 @@ export class HookedTree implements FileTree {
     };
   }
 
+  async readSmall(path: string, sizeBytes: number): Promise<{ content: Uint8Array; stat: FileStat }> {
+    const file = await this.openRead(path);
+    try {
+      const into = new Uint8Array(sizeBytes);
+      const content = into.subarray(0, await file.readAt(into, 0));
+      return { content, stat: await file.stat() };
+    } finally {
+      file.close();
+    }
+  }
+
   async create(path: string): Promise<WriteHandle> {
     return this.#writer(path, await this.#run("create", [path], () => this.#inner.create(path)));
   }

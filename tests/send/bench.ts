@@ -132,14 +132,14 @@ export class SendBench implements AsyncDisposable {
         : this.store.observed.otherPathOf(after.inode, after.device, path);
       changes.push({ path, before, after, movedFrom });
     }
-    this.store.transaction(() => {
+    const creations = this.store.transaction(() => {
       for (const { path, after } of changes) {
         if (after === null) this.store.observed.remove(path);
         else this.store.observed.put(after);
       }
-      noteChanges(this.store, [this.peer], changes, this.clock.now());
+      return noteChanges(this.store, [this.peer], changes, this.clock.now());
     });
-    this.sender.note(changes.map(({ path }) => path));
+    this.sender.note(changes.map(({ path }) => path), creations.get(this.peer));
   }
 
   async #look(path: RelativePath): Promise<Observation | null> {

@@ -158,6 +158,36 @@ Deno.test("moves: a copy costs no content, whatever became of what it was copied
   assert.ok(sentSince(both, before) < 5000, `${sentSince(both, before)} bytes were sent`);
 });
 
+Deno.test("moves: what was packed into an archive, or unpacked from one, costs little more than its names", async () => {
+  await using both = await withFolder();
+  // The parts of an archive stand somewhere in it, between headers, and no part is the whole of it.
+  const parts = ["one", "two", "three"].map((seed) => bytesOf(seed, 700_000));
+  const header = new Uint8Array(512).fill(7);
+  const archive = new Uint8Array(
+    await new Blob(parts.flatMap((part) => [header, part]) as BlobPart[]).arrayBuffer(),
+  );
+  await both.out.write("all.tar", archive);
+  await both.out.observe("all.tar");
+  await both.same();
+  let before = both.out.link!.bytesWritten;
+  for (const [i, part] of parts.entries()) await both.out.write(`un/${i}`, part);
+  await both.out.observe("un", "un/0", "un/1", "un/2");
+  await both.same();
+  assert.ok(sentSince(both, before) < 60_000, `unpacking sent ${sentSince(both, before)} bytes`);
+
+  await both.out.write("new/x", bytesOf("x", 900_000));
+  await both.out.write("new/y", bytesOf("y", 900_000));
+  await both.out.observe("new", "new/x", "new/y");
+  await both.same();
+  before = both.out.link!.bytesWritten;
+  const packed = await new Blob([header, bytesOf("x", 900_000), header, bytesOf("y", 900_000)] as BlobPart[])
+    .bytes();
+  await both.out.write("new.tar", packed);
+  await both.out.observe("new.tar");
+  await both.same();
+  assert.ok(sentSince(both, before) < 150_000, `packing sent ${sentSince(both, before)} bytes`);
+});
+
 Deno.test("moves: what was copied from is checked: a spoiled file is not passed on", async () => {
   await using both = await withFolder();
   // Other content under the stat of before: a disk that has lost bytes.

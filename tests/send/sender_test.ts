@@ -261,6 +261,27 @@ Deno.test("send: a path that changes while it is in flight goes out again, one a
   assert.equal(bench.acked("f")?.hash, sha256("version 3!"));
 });
 
+Deno.test("send: a file that becomes a folder while it is on its way is deleted before the folder goes", async () => {
+  await using bench = await SendBench.open();
+  const held: Frame[] = [];
+  bench.answer = (frame) => {
+    held.push(frame);
+    return null;
+  };
+  bench.attach();
+  await bench.write("x", "a file");
+  await bench.observe("x");
+  await eventually("it is on its way", () => assert.equal(held.length, 1));
+  await Deno.remove(`${bench.watched}/x`);
+  await Deno.mkdir(`${bench.watched}/x`);
+  // Noted when the peer was not known to have anything at x: its answer changes that.
+  await bench.observe("x");
+  bench.answer = () => ({ status: "ok" });
+  await bench.far.send({ status: "ok", id: held[0]!.header.id });
+  await bench.inSync();
+  assert.deepEqual(bench.operations, ["create x", "delete x", "create x/"]);
+});
+
 Deno.test("send: a path that is deleted while it is in flight is deleted afterwards", async () => {
   await using bench = await SendBench.open();
   await bench.write("f", "v1");
@@ -600,15 +621,15 @@ Deno.test("send: an ack that the database refuses to record does not end the pro
   const { bench, ack } = await oneInFlight(clock);
   await using _ = bench;
   const { store } = bench;
-  const transaction = store.transaction.bind(store);
+  const transaction = store.relaxedTransaction.bind(store);
   let refused = 0;
-  store.transaction = () => {
+  store.relaxedTransaction = () => {
     refused++;
     throw new Error("database or disk is full");
   };
   await ack();
   await eventually("refused", () => assert.ok(refused > 0));
-  store.transaction = transaction;
+  store.relaxedTransaction = transaction;
   assert.deepEqual(clock.thrown.map(String), [], "an uncaught error in a timer ends the process");
   bench.answer = () => ({ status: "ok" });
   await bench.inSync();

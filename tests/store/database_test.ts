@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { MirrorError } from "../../src/domain/mirror_error.ts";
 import type { RelativePath } from "../../src/domain/relative_path.ts";
+import { Database } from "../../src/store/database.ts";
 import { localNote } from "../../src/store/log.ts";
 import { MIGRATIONS } from "../../src/store/migrations.ts";
 import { Store } from "../../src/store/store.ts";
@@ -159,6 +160,53 @@ Deno.test("store: a transaction that throws leaves nothing, and the next one wor
   assert.deepEqual(store.pending.list(number), []);
   store.transaction(() => pend(store, number, "c"));
   assert.equal(store.pending.list(number).length, 1);
+});
+
+Deno.test("store: a relaxed transaction is whole or not there, and what follows waits for the disk again", () => {
+  using database = new Database(":memory:");
+  const synchronous = () => database.get("PRAGMA synchronous")!["synchronous"];
+  const FULL = 2, NORMAL = 1;
+  const set = (key: string) => database.run("INSERT INTO facts VALUES (?, '1')", key);
+  database.relaxedTransaction(() => {
+    assert.equal(synchronous(), NORMAL);
+    set("a");
+  });
+  assert.equal(synchronous(), FULL);
+  assert.throws(() =>
+    database.relaxedTransaction(() => {
+      set("b");
+      throw new Error("refused");
+    }), /refused/);
+  assert.equal(synchronous(), FULL);
+  database.transaction(() => database.relaxedTransaction(() => assert.equal(synchronous(), FULL)));
+  assert.deepEqual(database.all("SELECT key FROM facts").map(({ key }) => key), ["a"]);
+});
+
+Deno.test("store: an observation is confirmed only while it is the one that was sent", () => {
+  using store = new Store(":memory:");
+  const stat = {
+    kind: "file",
+    sizeBytes: 3,
+    mtimeMs: 5,
+    ctimeMs: 1000,
+    inode: 7,
+    device: 8,
+    executable: false,
+  } as const;
+  const { kind, sizeBytes, mtimeMs, executable } = stat;
+  const state = { kind, sizeBytes, mtimeMs, executable, hash: "f".repeat(64) };
+  const observed = { ...stat, path: path("f"), diskPath: "f", hash: null, provisional: false, held: null };
+  assert.equal(store.observed.confirm(path("f"), state, stat, true), false, "nothing is observed");
+  store.observed.put(observed);
+  for (const other of [{ sizeBytes: 4 }, { mtimeMs: 6 }, { executable: true }]) {
+    assert.equal(store.observed.confirm(path("f"), { ...state, ...other }, stat, true), false);
+  }
+  for (const other of [{ ctimeMs: 2000 }, { inode: 9 }, { device: 9 }]) {
+    assert.equal(store.observed.confirm(path("f"), state, { ...stat, ...other }, true), false);
+  }
+  assert.equal(store.observed.get(path("f"))?.hash, null);
+  assert.equal(store.observed.confirm(path("f"), state, stat, true), true);
+  assert.deepEqual(store.observed.get(path("f")), { ...observed, hash: state.hash, provisional: true });
 });
 
 Deno.test("store: removing a peer frees its paths; replacing it hands them on", () => {

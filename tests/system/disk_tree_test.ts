@@ -55,6 +55,16 @@ diskTest("a stat by path and a stat of the open file agree, whatever the time", 
   }
 });
 
+diskTest("a small file is read in one go, with a look at it", async (tree, root) => {
+  await Deno.writeTextFile(`${root}/f`, "abc");
+  const stat = await tree.lstat("f");
+  assert.deepEqual(await tree.readSmall("f", 3), { content: text("abc"), stat });
+  assert.deepEqual(await tree.readSmall("f", 2), { content: text("ab"), stat });
+  assert.deepEqual(await tree.readSmall("f", 9), { content: text("abc"), stat });
+  await Deno.writeTextFile(`${root}/f`, "");
+  assert.equal((await tree.readSmall("f", 0)).content.length, 0);
+});
+
 diskTest("what is not there is null, also below a file", async (tree, root) => {
   await Deno.writeTextFile(`${root}/f`, "abc");
   assert.equal(await tree.lstat("nothing"), null);
@@ -82,6 +92,11 @@ diskTest("symlinks, pipes and folders are told apart and never read, nor waited 
   await assert.rejects(tree.openRead("socket"), fails("unsupported"));
   await assert.rejects(tree.openRead("folder"), fails("is_folder"));
   await assert.rejects(tree.openRead("none"), fails("not_found", "none"));
+  await assert.rejects(tree.readSmall("link", 4), fails("symlink", "link", "symbolic link"));
+  await assert.rejects(within("a pipe", 2000, tree.readSmall("pipe", 4)), fails("unsupported", "pipe"));
+  await assert.rejects(tree.readSmall("socket", 4), fails("unsupported"));
+  await assert.rejects(tree.readSmall("folder", 4), fails("is_folder"));
+  await assert.rejects(tree.readSmall("none", 4), fails("not_found", "none"));
   await assert.rejects(tree.setTimes("link", 0), fails("symlink"));
   await assert.rejects(tree.setExecutable("link", true), fails("symlink"));
   assert.equal(await Deno.readTextFile(`${root}/target`), "secret");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { FrameReader } from "../../src/wire/frame_reader.ts";
 import { FrameWriter } from "../../src/wire/frame_writer.ts";
+import type { Pace } from "../../src/wire/pace.ts";
 import { join, sourceOf } from "./streams.ts";
 
 /** A stream that keeps what is written; `gate` holds writes back until it is opened. */
@@ -25,6 +26,35 @@ class Sink {
       await reader.skip();
       found.push({ n, content: head.contentBytes });
     }
+  }
+}
+
+/** A pace in the hands of a test. */
+class Gate implements Pace {
+  readonly bytesPerSecond = 1000;
+  readonly sliceBytes = 100;
+  isOpen = false;
+  taken = 0;
+  readonly waiting = new Set<() => void>();
+
+  wait(go: () => void): () => void {
+    this.waiting.add(go);
+    return () => this.waiting.delete(go);
+  }
+
+  took(bytes: number): void {
+    this.taken += bytes;
+  }
+
+  /** Lets the next turn come; `false` when nobody waits. */
+  async turn(): Promise<boolean> {
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const [go] = this.waiting;
+    if (go === undefined) return false;
+    this.waiting.delete(go);
+    go();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    return true;
   }
 }
 
@@ -142,4 +172,71 @@ Deno.test("break fails what waits, and idle resolves", async () => {
   await first;
   await writer.idle();
   await assert.rejects(writer.send("bulk", { n: 3 }), broken);
+});
+
+function paced(): { sink: Sink; gate: Gate; writer: FrameWriter } {
+  const sink = new Sink();
+  const gate = new Gate();
+  const writer = new FrameWriter(sink.write);
+  writer.pace = gate;
+  return { sink, gate, writer };
+}
+
+Deno.test("with a pace: what is queued while a piece waits goes before it, and control waits for nobody", async () => {
+  const { sink, gate, writer } = paced();
+  const pieces = [5, 6].map((n) => writer.send("bulk", { n }, new Uint8Array(50)));
+  await gate.turn();
+  assert.deepEqual(await order(sink), [5]);
+  const save = writer.send("small", { n: 2 }, new Uint8Array(50));
+  await writer.send("control", { n: 1 });
+  assert.deepEqual(await order(sink), [5, 1], "without a turn");
+  assert.equal(gate.waiting.size, 1, "the others wait on");
+  await gate.turn();
+  await save;
+  await gate.turn();
+  await Promise.all(pieces);
+  assert.deepEqual(await order(sink), [5, 1, 2, 6]);
+  assert.equal(gate.taken, join(sink.writes).length, "control counts too");
+  await writer.idle();
+  assert.equal(gate.waiting.size, 0, "nobody waits with nothing to send");
+});
+
+Deno.test("with a pace: a long content and a stream go slice by slice, each in its turn", async () => {
+  const { sink, gate, writer } = paced();
+  async function* source() {
+    await Promise.resolve();
+    for (let i = 0; i < 5; i++) yield new Uint8Array(50).fill(i);
+    yield new Uint8Array(250).fill(9);
+  }
+  const sent = [
+    writer.send("bulk", { n: 1 }, new Uint8Array(1000)),
+    writer.send("control", { n: 2 }, new Uint8Array(2000)),
+    writer.stream({ n: 3 }, 500, source()),
+  ];
+  let turns = 0;
+  while (await gate.turn()) turns++;
+  await Promise.all(sent);
+  assert.deepEqual(await sink.headers(), [
+    { n: 2, content: 2000 },
+    { n: 1, content: 1000 },
+    { n: 3, content: 500 },
+  ]);
+  assert.ok(sink.writes.every(({ length }) => length <= 100));
+  // The first write of the control frame is the only one that had none.
+  assert.equal(turns, sink.writes.length - 1);
+});
+
+Deno.test("with a pace: breaking ends every wait, between frames and inside of one", async () => {
+  for (const turns of [0, 1]) {
+    const { sink, gate, writer } = paced();
+    const sent = writer.send("bulk", { n: 1 }, new Uint8Array(1000));
+    for (let i = 0; i < turns; i++) await gate.turn();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    const closed = new Error("closed");
+    writer.break(closed);
+    await assert.rejects(sent, closed);
+    await writer.idle();
+    assert.equal(gate.waiting.size, 0);
+    assert.equal(sink.writes.length, turns);
+  }
 });

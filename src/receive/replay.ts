@@ -1,0 +1,217 @@
+import { hash as hashOf } from "node:crypto";
+import { type FileStat, type PathState, sameState } from "../domain/observation.ts";
+import { FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
+import { parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
+import type { Intent } from "../store/intents.ts";
+import type { JournalRow } from "../store/journals.ts";
+import { localNote } from "../store/log.ts";
+import { sameMark } from "./apply.ts";
+import { type JournalEntry, type ReadEntry, readJournal } from "./journal_format.ts";
+import { hasRealParents, type RecoverParts, recoverPath } from "./recover_path.ts";
+import { freeConflictPath } from "./staging.ts";
+
+/**
+ * After a crash: looks for every file in the journals whether its content has reached the disk, brings back from the journal what
+ * a power cut has taken, and flushes what is there. Edits by hand are left to the inspection, which keeps them.
+ */
+export class Replay {
+  readonly #parts: RecoverParts;
+  readonly #journals: readonly JournalRow[];
+  /** Where commits that had begun keep old versions, by the path that these come from. */
+  readonly #asides = new Map<RelativePath, string>();
+  readonly #failures = new Map<string, FileError>();
+
+  /** @param begun What had begun without a journal. */
+  constructor(parts: RecoverParts, begun: readonly Intent[]) {
+    this.#parts = parts;
+    this.#journals = parts.store.journals.list();
+    for (const { path, aside } of begun) this.#asides.set(path, aside);
+  }
+
+  /** First, before the commits are recovered that had only begun: what they were to replace has to be right. */
+  async committed(): Promise<void> {
+    await this.#each((read, isCommitted) => {
+      if (!isCommitted) this.#asides.set(read.entry.path, read.entry.aside);
+      return Promise.resolve();
+    });
+    await this.#each(async (read, isCommitted) => {
+      if (isCommitted) await this.#replayCommitted(read);
+    });
+  }
+
+  /** Then those that had begun with a journal. Nothing was acknowledged of them; they may have happened or not. */
+  async begun(): Promise<void> {
+    await this.#each(async (read, isCommitted) => {
+      if (!isCommitted) await this.#replayBegun(read);
+    });
+  }
+
+  /**
+   * Ends the journals.
+   *
+   * @returns Paths in staging of those that are still needed, because something could not be brought back now.
+   */
+  end(): Set<string> {
+    const { store, clock } = this.#parts;
+    const needed = new Set<string>();
+    for (const { name } of this.#journals) {
+      const failure = this.#failures.get(name);
+      if (failure === undefined) {
+        store.journals.remove(name);
+        continue;
+      }
+      const path = `${STAGING_FOLDER}/${name}`;
+      needed.add(path);
+      // What had only begun has been dealt with: from now on an entry counts only while its row is there.
+      store.journals.setCommitted(name, Number.MAX_SAFE_INTEGER);
+      const message =
+        `not everything in it could be brought back, it is tried again at the next start: ${failure.message}`;
+      store.log.add(localNote(clock.now(), "journal", path, failure.code, message));
+    }
+    return needed;
+  }
+
+  /** Goes through all entries. What the file system refuses for one of them keeps its journal, not the others from coming back. */
+  async #each(work: (read: ReadEntry, isCommitted: boolean) => Promise<void>): Promise<void> {
+    for (const { name, committedBytes } of this.#journals) {
+      await this.#guard(name, async () => {
+        const file = await this.#open(name);
+        if (file === null) return;
+        try {
+          for await (const read of readJournal(file)) {
+            await this.#guard(name, () => work(read, read.lumpEnd <= committedBytes));
+          }
+        } finally {
+          file.close();
+        }
+      });
+    }
+  }
+
+  async #guard(name: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      this.#failures.set(name, error);
+    }
+  }
+
+  async #open(name: string): Promise<ReadHandle | null> {
+    try {
+      return await this.#parts.tree.openRead(`${STAGING_FOLDER}/${name}`);
+    } catch (error) {
+      // It never became durable, so nothing of it was acknowledged; or it had served its purpose.
+      if (error instanceof FileError && error.code === "not_found") return null;
+      throw error;
+    }
+  }
+
+  /** The version must be there, if it is still the newest. */
+  async #replayCommitted(read: ReadEntry): Promise<void> {
+    const { tree, store, clock } = this.#parts;
+    const { entry, entry: { path, peer, state } } = read;
+    const row = store.synced.get(peer, path);
+    if (row === null || !sameState(row.state, state)) return;
+    const content = await read.content();
+    // Folders that are gone or replaced: the inspection has it sent again.
+    if (content === null || !await hasRealParents(tree, path)) return;
+    await this.#dropLostAside(entry, content);
+    const { now, found } = await lookAt(tree, path, state, content);
+    if (found === "whole") return await tree.flushFile(path);
+    if (found === "other") {
+      // Somebody's edit, if its mark says so: the inspection keeps it. With the mark that we left, nobody can know.
+      if (now === null || !sameMark(now, row)) return;
+      const copy = await freeConflictPath(tree, path, clock.now());
+      await tree.rename(path, copy);
+      const message = `${path} was not what had been received, after a crash: this is what was there`;
+      store.log.add(localNote(clock.now(), "conflict", copy, "conflict", message));
+    }
+    await restore(this.#parts, entry, content, found === "other" ? null : now);
+    const disk = await tree.lstat(path);
+    if (disk !== null) store.synced.put({ path, peer, state, disk });
+  }
+
+  /** A newer version had begun to replace this one, which a power cut took: what is left of it is nobody's edit. */
+  async #dropLostAside({ path, state }: JournalEntry, content: Uint8Array): Promise<void> {
+    const { tree } = this.#parts;
+    const aside = this.#asides.get(path);
+    if (aside === undefined) return;
+    const { now, found } = await lookAt(tree, aside, state, content);
+    if (now !== null && found === "lost") await tree.unlink(aside);
+  }
+
+  async #replayBegun(read: ReadEntry): Promise<void> {
+    const { tree, store } = this.#parts;
+    const { entry, entry: { path, peer, state } } = read;
+    // Removed meanwhile: nobody is there to whom it could belong. What waits aside is rescued by the sweep.
+    if (store.peers.byNumber(peer) === null) return;
+    const content = await read.content();
+    if (content !== null && await hasRealParents(tree, path)) {
+      const { now, found } = await lookAt(tree, path, state, content);
+      const row = store.synced.get(peer, path);
+      const isBefore = now === null || (row !== null && sameMark(now, row));
+      if (found === "whole") await tree.flushFile(path);
+      else if (found === "lost" && !isBefore) await restore(this.#parts, entry, content, now);
+    }
+    await recoverPath(this.#parts, entry);
+  }
+}
+
+/**
+ * What is at a path where a version was put. `lost`: nothing, or what a power cut leaves of a file that was not flushed, so that
+ * nobody else's content is in it. `other`: anything else.
+ */
+async function lookAt(
+  tree: FileTree,
+  path: string,
+  state: PathState,
+  content: Uint8Array,
+): Promise<{ now: FileStat | null; found: "whole" | "lost" | "other" }> {
+  const now = await tree.lstat(path);
+  if (now === null) return { now, found: "lost" };
+  if (now.kind !== "file" || now.sizeBytes > state.sizeBytes) return { now, found: "other" };
+  const { content: there } = await tree.readSmall(path, now.sizeBytes);
+  if (there.length === content.length && hashOf("sha256", there, "hex") === state.hash) {
+    return { now, found: "whole" };
+  }
+  return { now, found: isRemnant(there, now, content, state) ? "lost" : "other" };
+}
+
+/** Empty; or with the time that we gave it, and every byte either ours or one that was never written. */
+function isRemnant(there: Uint8Array, now: FileStat, content: Uint8Array, state: PathState): boolean {
+  if (there.length === 0) return true;
+  return now.mtimeMs === state.mtimeMs && there.every((byte, i) => byte === 0 || byte === content[i]);
+}
+
+/** Puts a version back from the journal, durable. */
+async function restore(
+  { tree, staging }: RecoverParts,
+  { path, state }: JournalEntry,
+  content: Uint8Array,
+  now: FileStat | null,
+): Promise<void> {
+  const staged = await staging.create();
+  try {
+    if (content.length > 0) await staged.handle.write(content);
+    staged.handle.setTimes(state.mtimeMs);
+    if (state.executable) staged.handle.setExecutable(true);
+    await staged.handle.flush();
+  } finally {
+    staged.handle.close();
+  }
+  // What stands there is ours or empty; where nothing does, nothing that comes in between is replaced.
+  if (now === null) await place(tree, staged.path, path);
+  else await tree.rename(staged.path, path);
+  await tree.flushFolder(parentOf(path) ?? "");
+}
+
+async function place(tree: FileTree, staged: string, path: string): Promise<void> {
+  try {
+    await tree.link(staged, path);
+  } catch (error) {
+    if (!(error instanceof FileError && error.code === "unsupported")) throw error;
+    return await tree.rename(staged, path);
+  }
+  await tree.unlink(staged);
+}
