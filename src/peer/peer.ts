@@ -2,7 +2,7 @@ import type { EventSink } from "../domain/events.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
-import type { PeerLinkStatus, Problem, RunStatus, TransferStatus } from "../domain/status.ts";
+import type { PeerLinkStatus, Problem, RunStatus, TransferProgress } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
 import { limitsOf } from "../link/limits.ts";
 import type { Link } from "../link/link.ts";
@@ -19,11 +19,8 @@ import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
 import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
-<<<<<<< HEAD
-import { Verification } from "./verification.ts";
-=======
 import { TransferRates } from "./transfer_rates.ts";
->>>>>>> main
+import { Verification } from "./verification.ts";
 
 /** All that a peer is built from. Every port is handed in. */
 export interface PeerParts {
@@ -155,7 +152,6 @@ class PeerRun implements RunningPeer {
       },
     });
     this.#receiver = receiver;
-<<<<<<< HEAD
     this.#verification = new Verification({
       ...{ store, watched, synced, clock, random },
       exclusive: (work) => receiver.exclusive(work),
@@ -168,9 +164,7 @@ class PeerRun implements RunningPeer {
       transferred: () => this.#transfers().reduce((sum, { doneBytes }) => sum + doneBytes, 0),
       onProblem: (message) => onEvent({ kind: "problem", level: "warning", message }),
     });
-=======
     const limit = settings.limitBytesPerSecond;
->>>>>>> main
     const links = new LinkManager({
       network,
       clock,
@@ -239,11 +233,8 @@ class PeerRun implements RunningPeer {
     await this.#observer?.stop();
     await this.#scanning;
     await this.#links?.stop();
-<<<<<<< HEAD
     await this.#verification?.ended();
-=======
     await this.#receiver?.close();
->>>>>>> main
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
   }
@@ -530,15 +521,8 @@ class PeerRun implements RunningPeer {
       watched: watched.root,
       synced: synced.root,
       peers: [...this.#partners.values()].map((partner) => this.#linkStatus(partner)),
-<<<<<<< HEAD
-      transfers: this.#transfers(),
-=======
-      transfers: this.#rates.measure([
-        ...[...this.#partners.values()].flatMap(({ sender }) => sender.transfers()),
-        ...this.#receiver?.transfers() ?? [],
-      ]),
+      transfers: this.#rates.measure(this.#transfers()),
       limitBytesPerSecond: this.#parts.settings.limitBytesPerSecond,
->>>>>>> main
       rate: this.#traffic.rate(links),
       total: {
         sentBytes: total.sent,
@@ -554,7 +538,7 @@ class PeerRun implements RunningPeer {
     };
   }
 
-  #transfers(): TransferStatus[] {
+  #transfers(): TransferProgress[] {
     const sending = [...this.#partners.values()].flatMap(({ sender }) => sender.transfers());
     return [...sending, ...this.#receiver?.transfers() ?? []];
   }

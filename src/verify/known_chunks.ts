@@ -1,4 +1,5 @@
 import { ChunkList } from "../chunks/chunk_list.ts";
+import { cuttingFor } from "../chunks/gear.ts";
 import { readChunks } from "../chunks/read_chunks.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
 import type { Store } from "../store/store.ts";
@@ -52,7 +53,7 @@ async function readIfGood(
     const file = await tree.openRead(expected.diskPath);
     try {
       if (!expected.isAsLeft(file.opened)) return null;
-      const read = await readChunks(file, clock, stopped);
+      const read = await readChunks(file, cuttingFor(file.opened.sizeBytes, true), clock, stopped);
       return read?.hash === expected.hash ? read.chunks : null;
     } finally {
       file.close();
@@ -95,5 +96,9 @@ export function keepDamagedList(store: Store, peer: number, version: DamagedVers
   const { hash, like, ranges } = version;
   if (store.chunkLists.get(hash) !== null || store.acked.withHash(peer, like).length === 0) return;
   const good = store.chunkLists.get(like);
-  if (good !== null) store.chunkLists.put(hash, damagedList(good, ranges), nowMs);
+  const list = good === null ? null : ChunkList.parse(good);
+  if (good === null || list === null) return;
+  // Without hooks: nothing else shall be built on what a disk has spoiled.
+  const hooks = { averageBits: list.cutting.averageBits, crcs: [] };
+  store.chunkLists.put(hash, damagedList(good, ranges), hooks, nowMs);
 }
