@@ -12,6 +12,7 @@ import { addPending } from "./pending.ts";
 import { addRun } from "./run.ts";
 import { addStatus } from "./status.ts";
 import { reportError } from "./report_error.ts";
+import { addVerify } from "./verify.ts";
 
 interface GlobalFlags {
   readonly home?: string;
@@ -86,6 +87,7 @@ export async function runCommandLine(
   addStatus(program, action);
   addLog(program, action);
   addPending(program, action);
+  addVerify(program, action);
 
   try {
     await program.parseAsync([...args], { from: "user" });

@@ -20,6 +20,8 @@ export function exitStatusOf(code: ErrorCode): number {
       return EXIT.noSuchPeer;
     case "home_in_use":
       return EXIT.homeInUse;
+    case "unreachable":
+      return EXIT.notReached;
     default:
       return EXIT.failed;
   }

@@ -58,6 +58,11 @@ export class RepairTask {
     }
   }
 
+  /** What was stopped has not looked at everything: nothing may be concluded from its silence. */
+  #mustGoOn(): void {
+    if (this.#stopped()) throw new MirrorError("link_closed", "the link went away before it was repaired");
+  }
+
   readonly #stopped = (): boolean => this.#parts.stopped() || this.#partner.link.isClosed;
 
   /** What can be repaired on one side with this peer's help. */
@@ -152,6 +157,7 @@ export class RepairTask {
       { ...parts, onProgress: () => {} },
       { peers: [], paths: { watched: this.#unmended(batch, null), synced: [] } },
     );
+    this.#mustGoOn();
     const good = this.#withGoodSource(batch, bad, "the file in watched/ here");
     if (good.length === 0) return;
     const damagedPaths = pathsOf(good.filter(({ verdict }) => verdict === "damaged"));
@@ -166,7 +172,7 @@ export class RepairTask {
           has(path as RelativePath) && store.pending.get(peer.number, path as RelativePath) === null,
         ),
     );
-    if (link.isClosed) throw new MirrorError("link_closed", "the link went away before it was repaired");
+    this.#mustGoOn();
     const findings = await this.#theirFindings({ watched: [], synced: pathsOf(good) });
     this.#conclude(good, findings, repaired.damaged, (path) => store.acked.get(peer.number, path)?.hash);
   }

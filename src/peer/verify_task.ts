@@ -73,7 +73,7 @@ export class VerifyTask {
     }
     return {
       repair: this.#repair,
-      tookMs: clock.monotonic() - startedMs,
+      tookMs: Math.round(clock.monotonic() - startedMs),
       ...{ watched: here.watched, synced: here.synced, more: here.more },
       peers: peers.map((peer, i) => this.#ended(peer, there[i]!.partner)),
       findings: open.map(({ at, ...finding }): VerifiedFinding => ({ ...finding, peer: at?.name ?? null })),

@@ -4,7 +4,7 @@ import type { RelativePath } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
 import type { Store } from "../store/store.ts";
 import { allInSynced, allInWatched, type Expected, expectedInSynced, expectedInWatched } from "./expected.ts";
-import { FindingList, type Report, type Tally } from "./finding.ts";
+import { type Finding, FindingList, type Report, type Side, type Tally } from "./finding.ts";
 import { judge, type Judgement } from "./judge.ts";
 
 /** What did not fit is looked at once more after this: mostly it was being saved, or deleted. */
@@ -62,26 +62,32 @@ export async function readHere(parts: ReadParts, choice: Choice): Promise<Report
         parts.onProgress(sum(tallies.watched, tallies.synced));
       },
     }, expected);
-  const doubtful: (() => Expected | null)[] = [];
-  for (const { expected, again } of chosen(parts.store, choice)) {
+  const doubtful: Chosen[] = [];
+  for (const one of chosen(parts.store, choice)) {
     if (parts.stopped()) break;
+    const expected = one.expected();
+    if (expected === null) {
+      if (choice.paths !== null) list.add(unknown(one));
+      continue;
+    }
     const judgement = await judgeOne(expected);
     if (judgement === null) break;
     if (judgement.foundHash !== null) tallies[expected.side].files++;
     const mayPass = judgement.verdict === "changed" || judgement.verdict === "missing";
-    if (mayPass && doubtful.length < MAX_SECOND_LOOKS) doubtful.push(again);
+    if (mayPass && doubtful.length < MAX_SECOND_LOOKS) doubtful.push(one);
     else note(list, expected, judgement);
     if (slices.over) await slices.rest();
   }
   if (doubtful.length > 0 && !parts.stopped()) {
     await new Promise<void>((resolve) => parts.clock.after(SECOND_LOOK_MS, resolve));
   }
-  for (const again of doubtful) {
+  for (const one of doubtful) {
     if (parts.stopped()) break;
-    // A row that is gone was deleted meanwhile, as files are.
-    const expected = again();
+    const expected = one.expected();
     const judgement = expected === null ? null : await judgeOne(expected);
     if (expected !== null && judgement !== null) note(list, expected, judgement);
+    // A row that is gone was deleted meanwhile, as files are; but whoever asks for a path takes silence for good.
+    else if (expected === null && choice.paths !== null) list.add(unknown(one));
   }
   return { ...tallies, findings: list.findings, more: list.more };
 }
@@ -95,41 +101,30 @@ function sum(a: Tally, b: Tally): Tally {
   return { files: a.files + b.files, bytes: a.bytes + b.bytes };
 }
 
-/** A file to be read, and how to find out later what is remembered of it then. */
+/** A path of which nothing is remembered. The disk is not even looked at: what lies there is not the business of whoever asks. */
+function unknown({ side, path }: Chosen): Finding {
+  return { side, path, verdict: "missing", sizeBytes: 0, ranges: [], reason: null };
+}
+
+/** A file to be read. */
 interface Chosen {
-  readonly expected: Expected;
-  readonly again: () => Expected | null;
+  readonly side: Side;
+  readonly path: RelativePath;
+  /** What is remembered of it at this moment. */
+  readonly expected: () => Expected | null;
 }
 
 function* chosen(store: Store, { peers, paths }: Choice): IterableIterator<Chosen> {
-  const inWatched = (path: RelativePath) => expectedInWatched(store, path);
-  if (paths === null) yield* withAgain(allInWatched(store), inWatched);
-  else yield* askedFor(paths.watched, "watched", inWatched);
+  for (const path of paths?.watched ?? pathsOf(allInWatched(store))) {
+    yield { side: "watched", path, expected: () => expectedInWatched(store, path) };
+  }
   for (const peer of peers) {
-    const inSynced = (path: RelativePath) => expectedInSynced(store, peer, path);
-    if (paths === null) yield* withAgain(allInSynced(store, peer), inSynced);
-    else yield* askedFor(paths.synced, "synced", inSynced);
+    for (const path of paths?.synced ?? pathsOf(allInSynced(store, peer))) {
+      yield { side: "synced", path, expected: () => expectedInSynced(store, peer, path) };
+    }
   }
 }
 
-type Find = (path: RelativePath) => Expected | null;
-
-function* withAgain(all: Iterable<Expected>, find: Find): IterableIterator<Chosen> {
-  for (const expected of all) yield { expected, again: () => find(expected.path) };
-}
-
-/** The paths that were asked for. One of which nothing is remembered is not passed over: whoever asks takes silence for good. */
-function* askedFor(
-  paths: readonly RelativePath[],
-  side: Expected["side"],
-  find: Find,
-): IterableIterator<Chosen> {
-  for (const path of paths) {
-    const unknown: Expected = {
-      ...{ side, path, diskPath: path, sizeBytes: 0, hash: null },
-      isAsLeft: () => false,
-    };
-    const again = () => find(path) ?? unknown;
-    yield { expected: again(), again };
-  }
+function* pathsOf(all: Iterable<Expected>): IterableIterator<RelativePath> {
+  for (const { path } of all) yield path;
 }

@@ -37,7 +37,20 @@ Deno.test("help, version and wrong usage", async () => {
       .map((args) => mirrorsync(["--home", home, ...args])),
   ]);
   assert.equal(help.code, 0);
-  for (const word of ["init", "identity", "peer", "run", "status", "log", "pending", "--home", "--json"]) {
+  for (
+    const word of [
+      "init",
+      "identity",
+      "peer",
+      "run",
+      "status",
+      "log",
+      "pending",
+      "verify",
+      "--home",
+      "--json",
+    ]
+  ) {
     assert.ok(help.stdout.includes(word), `--help does not mention ${word}`);
   }
   assert.equal(version.code, 0);
