@@ -293,3 +293,35 @@ Deno.test("verify: without a link this side is verified alone, and that is said"
   assert.equal(result.peers[0]?.state, "not_asked");
   assert.equal(sha256(await Deno.readFile(`${anna.synced}/small`)) === sha256(SMALL), false);
 });
+
+Deno.test("verify: a link that goes away in the middle ends it with what was found so far", async () => {
+  await using pair = await rested();
+  const { anna, bert } = pair;
+  await rot(anna, "synced", "small", 5);
+  await linked(pair);
+  // Bert hangs while he reads his files again, until he is stopped.
+  const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+  let reading = false;
+  bert.before = async ({ method, args }) => {
+    if (method !== "openRead" || args[0] !== "small") return;
+    reading = true;
+    await gate;
+  };
+  const verified = verify(anna, true);
+  await eventually("Bert reads", () => assert.ok(reading), { deadlineMs: 5000 });
+  const stopping = bert.stop();
+  await eventually(
+    "the link is gone",
+    () => assert.equal(anna.running!.status().peers[0]?.link === "up", false),
+    {
+      deadlineMs: 5000,
+    },
+  );
+  open();
+  await stopping;
+  const result = await verified;
+  assert.deepEqual(result.findings.map(shown), ["here synced/small damaged"]);
+  assert.equal(result.peers[0]?.state, "lost");
+  assert.equal(isWell(result), false);
+  anna.assertQuiet();
+});
