@@ -1,7 +1,8 @@
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Random } from "../domain/ports.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
-import { sameState } from "../domain/observation.ts";
+import { type PathState, sameState } from "../domain/observation.ts";
+import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
 import {
@@ -47,7 +48,7 @@ export async function compareTrees(
   for (let from = 0; from < differing.length; from += share) {
     const buckets = differing.slice(from, from + share);
     const listing = await ask(link, { id: random.uuid(), action: "tree_buckets", buckets });
-    corrected.push(...takeListing(store, peer, new Set(buckets), listing.content, asKept, parts.now()));
+    corrected.push(...takeListing(store, link.peer, new Set(buckets), listing.content, asKept, parts.now()));
   }
   return corrected;
 }
@@ -73,7 +74,7 @@ async function ask(link: Link, request: { readonly id: string } & Readonly<Recor
 
 function takeListing(
   store: Store,
-  peer: number,
+  peer: { readonly number: number; readonly name: string },
   buckets: ReadonlySet<number>,
   content: Uint8Array,
   asKept: (entry: TreeEntry) => TreeEntry,
@@ -82,20 +83,51 @@ function takeListing(
   const theirs = new Map(parseListing(content).map(({ path, state }) => [path, state]));
   const corrected: RelativePath[] = [];
   store.transaction(() => {
-    for (const { path, state } of [...store.acked.each(peer)]) {
+    for (const { path, state } of [...store.acked.each(peer.number)]) {
       if (!buckets.has(bucketOf(path))) continue;
       const has = theirs.get(path);
       if (has !== undefined && sameState(has, asKept({ path, state }).state)) theirs.delete(path);
       else if (has === undefined) {
-        store.acked.remove(peer, path);
+        store.acked.remove(peer.number, path);
         corrected.push(path);
       }
     }
     for (const [path, state] of theirs) {
-      store.acked.put(peer, path, state);
+      store.acked.put(peer.number, path, state);
       corrected.push(path);
     }
-    for (const path of corrected) replanPath(store, peer, path, nowMs);
+    for (const path of corrected) {
+      const state = theirs.get(path);
+      // The peer holds just what it should although no ack is known: the ack was lost with its link, and with it the row in the log.
+      if (!replanPath(store, peer.number, path, nowMs) && state !== undefined) {
+        noteFound(store, peer, path, state, nowMs);
+      }
+    }
   });
   return corrected;
+}
+
+function noteFound(
+  store: Store,
+  peer: { readonly name: string },
+  path: RelativePath,
+  state: PathState,
+  nowMs: number,
+): void {
+  store.log.add({
+    atMs: nowMs,
+    id: null,
+    direction: "sent",
+    action: "create",
+    path,
+    sizeBytes: state.sizeBytes,
+    hash: state.hash === "" ? null : state.hash,
+    timestamp: state.kind === "folder" ? null : formatTimestamp(state.mtimeMs),
+    sender: null,
+    peer: peer.name,
+    status: "ok",
+    code: null,
+    error: null,
+    wireBytes: 0,
+  });
 }

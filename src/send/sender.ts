@@ -29,6 +29,9 @@ const MAX_LARGE = 2;
 const RESTLESS_ATTEMPTS = 2;
 /** How long after the database has refused the acks are brought to it again. */
 const RECORD_AGAIN_MS = 1_000;
+/** When a path is looked at again that was still there when it was to be deleted: at first, and at the longest. */
+const FIRST_STILL_MS = 500;
+const MAX_STILL_MS = 60_000;
 /** Acks that are recorded in one transaction. */
 const ACKS_PER_COMMIT = 512;
 /** The longest list of chunks that is taken from a peer: those of our own making have up to about 2 MB. */
@@ -76,6 +79,8 @@ export class Sender {
   #folded: FoldedNames | null = null;
   #cancelDue: () => void = () => {};
   #stopped = false;
+  /** Cancel the looks at what was still there when it was to be deleted. */
+  readonly #laterDeletions = new Set<() => void>();
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
@@ -189,6 +194,7 @@ export class Sender {
   stop(): void {
     this.#stopped = true;
     this.#cancelDue();
+    for (const cancel of this.#laterDeletions) cancel();
     this.#record();
   }
 
@@ -538,7 +544,34 @@ export class Sender {
     } else if (reply.code === "content_needed") {
       this.#declined.add(path);
       again.push(path);
-    } else recordFailure(this.#parts, settled, waiting, now, () => this.#parts.random.unit());
+    } else {
+      recordFailure(this.#parts, settled, waiting, now, () => this.#parts.random.unit());
+      if (reply === STILL_THERE) this.#deleteLater(path);
+    }
+  }
+
+  /** A path was still there when it was to be deleted. If it goes before the observer has seen it, nobody would tell of that. */
+  #deleteLater(path: RelativePath): void {
+    const { store, clock } = this.#parts;
+    const again = (delayMs: number) => {
+      const cancel = clock.after(delayMs, async () => {
+        this.#laterDeletions.delete(cancel);
+        if (this.#stopped || store.observed.get(path) !== null) return;
+        const kind = store.acked.get(this.#peer, path)?.kind;
+        if (kind === undefined || this.#inFlight.has(path)) return;
+        try {
+          if (await this.#isStillThere(path, kind)) return again(Math.min(delayMs * 2, MAX_STILL_MS));
+        } catch (error) {
+          if (!(error instanceof FileError)) throw error;
+          return again(Math.min(delayMs * 2, MAX_STILL_MS)); // unknown, not gone
+        }
+        if (this.#stopped) return;
+        this.#replan(path);
+        this.note([path]);
+      });
+      this.#laterDeletions.add(cancel);
+    };
+    again(FIRST_STILL_MS);
   }
 
   #report(batch: readonly Settled[]): void {
