@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import type { RelativePath } from "../../src/domain/relative_path.ts";
 import { eventually } from "../helpers/eventually.ts";
-import { assertSameTree, snapshot } from "../helpers/tree.ts";
+import { replanPath } from "../../src/send/pending_plan.ts";
+import { assertGone, assertSameTree, exists, snapshot } from "../helpers/tree.ts";
 import { copiesIn } from "../receive/support.ts";
 import { Both } from "./both.ts";
 
@@ -220,4 +221,20 @@ Deno.test("moves: a chain of renames, and two folders that change their names, e
   );
   await both.same();
   assertSameTree(await snapshot(watched), await snapshot(both.into.synced));
+});
+
+Deno.test("moves: what is still there when it is to be deleted, and goes before the observer has seen it, is deleted", async () => {
+  await using both = await withFolder();
+  const { out, into } = both;
+  const path = "album/middle.bin" as RelativePath;
+  // As after the ack of a move: acknowledged, not observed yet, and still on the disk.
+  out.store.transaction(() => {
+    out.store.observed.remove(path);
+    replanPath(out.store, out.peer, path, Date.now());
+  });
+  out.sender.note([path]);
+  await eventually("it was found there, and not deleted", () => assert.equal(out.row(path), null));
+  assert.ok(await exists(`${into.synced}/${path}`));
+  await Deno.remove(`${out.watched}/${path}`);
+  await assertGone(`${into.synced}/${path}`);
 });
