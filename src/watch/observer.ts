@@ -207,7 +207,7 @@ export class Observer {
     if (event.kind === "lost") return this.#onLost();
     for (const path of event.paths) {
       if (path === "") {
-        if (event.kind === "removed" || event.kind === "renamed") void this.#keeper.checkRoot();
+        if (event.kind === "removed" || event.kind === "renamed") void this.#keeper.checkRoot(true);
         continue;
       }
       if (path.includes(STAGING_FOLDER) && path.split("/").includes(STAGING_FOLDER)) continue;

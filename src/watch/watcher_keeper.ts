@@ -113,8 +113,11 @@ export class WatcherKeeper {
   /**
    * Makes certain that the root is still the folder that is watched: a watcher says nothing of a root that was made anew.
    * One stat; call it every two seconds or so.
+   *
+   * @param removed The watcher has told that the root was removed or renamed: then it is another one even if it looks the same, as some
+   * file systems give a new folder the number of the one that has just gone.
    */
-  async checkRoot(): Promise<void> {
+  async checkRoot(removed = false): Promise<void> {
     const watcher = this.#watcher, known = this.#root;
     if (watcher === null || known === null) return;
     let error: FileError | null = null;
@@ -125,7 +128,7 @@ export class WatcherKeeper {
           "not_found",
           `the watched folder ${this.#tree.root} is not there any more: make it again, or mount the disk that holds it`,
         );
-      } else if (root.inode !== known.inode || root.device !== known.device) {
+      } else if (removed || root.inode !== known.inode || root.device !== known.device) {
         error = new FileError("io", `the watched folder ${this.#tree.root} is another one than before`);
       }
     } catch (cause) {

@@ -290,6 +290,22 @@ liveTest(
   { before: (folder) => ["a", "sub/b"].forEach((path) => folder.old(path)) },
 );
 
+liveTest(
+  "the root removed and made again at once is watched, even if the system gives it the number of the old one",
+  async (folder) => {
+    Deno.removeSync(folder.root, { recursive: true });
+    Deno.mkdirSync(folder.root);
+    await eventually("what was in it is gone", () => assert.deepEqual(folder.paths(), []), {
+      deadlineMs: 8000,
+    });
+    write(folder, "new");
+    await taken(folder, "new");
+    write(folder, "new", "again");
+    await eventually("a change is seen too", () => assert.equal(folder.row("new")?.sizeBytes, 5));
+  },
+  { before: (folder) => ["a", "sub/b"].forEach((path) => folder.old(path)) },
+);
+
 liveTest("a file hashed too soon is read once more, and a hidden change is found", async (folder) => {
   for (const path of ["same", "hidden"]) {
     write(folder, path, "1111");
