@@ -1,7 +1,7 @@
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Random } from "../domain/ports.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
-import { type PathState, sameState } from "../domain/observation.ts";
+import { type Observation, type PathState, sameState } from "../domain/observation.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
@@ -98,13 +98,21 @@ function takeListing(
     }
     for (const path of corrected) {
       const state = theirs.get(path);
-      // The peer holds just what it should although no ack is known: the ack was lost with its link, and with it the row in the log.
-      if (!replanPath(store, peer.number, path, nowMs) && state !== undefined) {
+      replanPath(store, peer.number, path, nowMs);
+      // It is here just so although no ack is known: the ack was lost with its link, and with it the row in the log.
+      if (state !== undefined && looksLike(store.observed.get(path), state)) {
         noteFound(store, peer, path, state, nowMs);
       }
     }
   });
   return corrected;
+}
+
+/** As far as it can be told without reading the file: its hash is known only with an ack. */
+function looksLike(observed: Observation | null, state: PathState): boolean {
+  if (observed?.kind !== state.kind || (observed.hash !== null && observed.hash !== state.hash)) return false;
+  return state.kind === "folder" ||
+    (observed.sizeBytes === state.sizeBytes && observed.mtimeMs === state.mtimeMs);
 }
 
 function noteFound(
