@@ -139,9 +139,12 @@ export interface Connection {
   readonly remoteAddress: string;
   /** Whether this side dialled. */
   readonly dialled: boolean;
-  /** The next bytes in order, `null` at the end. Reads nothing ahead past a small bound: this is the back-pressure. */
+  /**
+   * The next bytes in order, `null` at the end; they are the caller's own. Reads nothing ahead past a small bound: this is the
+   * back-pressure.
+   */
   read(): Promise<Uint8Array | null>;
-  /** Resolves when the bytes were handed to the system. The caller must not change them. */
+  /** Resolves when the bytes were taken: until then the caller must not change them. */
   write(bytes: Uint8Array): Promise<void>;
   /** Ends this direction; the other one stays open. */
   closeWrite(): Promise<void>;

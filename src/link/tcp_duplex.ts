@@ -1,11 +1,15 @@
 import { Buffer } from "node:buffer";
 import { Duplex } from "node:stream";
+import { free } from "../domain/free.ts";
 
 /** The most bytes that one read takes from the system. */
 const READ_BYTES = 256 * 1024;
 
-/** Reads fill one slab after the other, so that a small read does not cost a large buffer and no buffer is used twice. */
+/** Reads fill one slab after the other, so that a small read does not cost a large buffer. */
 const SLAB_BYTES = 1024 * 1024;
+
+/** What TLS wants to send is collected up to this, so that a call to the system carries more than one of its small records. */
+const SEND_BYTES = 256 * 1024;
 
 /** The first slab is small: a connection costs little memory until it has got through its handshake. */
 const FIRST_SLAB_BYTES = 16 * 1024;
@@ -23,6 +27,15 @@ export class TcpDuplex extends Duplex {
   /** The part of the slab that is still to be filled; `null` before the first read. */
   #slab: Buffer | null = null;
   #gate: PromiseWithResolvers<void> | null = null;
+  /** What is to be sent, in its order, and how much that is. */
+  readonly #unsent: Uint8Array[] = [];
+  #unsentBytes = 0;
+  /** What is being sent; `null` before the first. */
+  #sending: Uint8Array | null = null;
+  #isSending = false;
+  /** Tells the stream that there is room again for more to send. */
+  #onRoom: (() => void) | null = null;
+  #onSent: (() => void) | null = null;
 
   /** @param maxReadBytes The most bytes that one read should take; a reader that wants few at a time says so. */
   constructor(conn: Deno.TcpConn, maxReadBytes = READ_BYTES) {
@@ -57,8 +70,10 @@ export class TcpDuplex extends Duplex {
         this.push(null);
         return;
       }
-      this.#slab = slab.subarray(count);
-      this.push(slab.subarray(0, count));
+      const bytes = slab.subarray(0, count);
+      this.push(bytes);
+      // TLS has taken the bytes by now, as a rule: then the same room serves the next read, and stays in the processor's cache.
+      if (this.readableLength > 0) this.#slab = slab.subarray(count);
     } catch (error) {
       if (!this.destroyed) this.destroy(error as Error);
     }
@@ -70,28 +85,61 @@ export class TcpDuplex extends Duplex {
     return this.#slab;
   }
 
-  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error | null) => void): void {
-    this.#writeAll(chunk).then(() => done(), done);
+  override _write(chunk: Uint8Array, _encoding: string, done: () => void): void {
+    this.#unsent.push(chunk);
+    this.#unsentBytes += chunk.length;
+    if (this.#unsentBytes < SEND_BYTES) done();
+    else this.#onRoom = done;
+    if (this.#isSending) return;
+    this.#isSending = true;
+    // After the current turn, so that what TLS gives together is sent together.
+    queueMicrotask(() => void this.#send());
   }
 
-  /** TLS hands over its records in small pieces; together they cost one call to the system instead of one each. */
-  override _writev(pieces: Array<{ chunk: Uint8Array }>, done: (error?: Error | null) => void): void {
-    this.#writeAll(Buffer.concat(pieces.map((piece) => piece.chunk))).then(() => done(), done);
+  async #send(): Promise<void> {
+    try {
+      while (this.#unsent.length > 0) {
+        const bytes = this.#nextToSend();
+        const onRoom = this.#onRoom;
+        this.#onRoom = null;
+        onRoom?.();
+        for (let sent = 0; sent < bytes.length;) sent += await this.#conn.write(bytes.subarray(sent));
+      }
+      this.#isSending = false;
+      this.#onSent?.();
+    } catch (error) {
+      if (!this.destroyed) this.destroy(error as Error);
+    }
   }
 
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    let rest = bytes;
-    while (rest.length > 0) rest = rest.subarray(await this.#conn.write(rest));
+  #nextToSend(): Uint8Array {
+    const room = this.#sending ??= new Uint8Array(SEND_BYTES);
+    let taken = 0, length = 0;
+    for (const chunk of this.#unsent) {
+      if (length + chunk.length > room.length) break;
+      room.set(chunk, length);
+      length += chunk.length;
+      taken++;
+      free(chunk);
+    }
+    // Longer than there is room for: it goes alone.
+    const bytes = taken === 0 ? this.#unsent[taken++]! : room.subarray(0, length);
+    this.#unsent.splice(0, taken);
+    this.#unsentBytes -= bytes.length;
+    return bytes;
   }
 
-  override _final(done: (error?: Error | null) => void): void {
+  override _final(done: () => void): void {
     // Failing means that the other side is gone, which the read side tells as well.
-    this.#conn.closeWrite().then(() => done(), () => done());
+    const end = () => this.#conn.closeWrite().then(() => done(), () => done());
+    if (this.#isSending) this.#onSent = end;
+    else end();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.openGate(); // frees a read that waits
     this.#slab = null;
+    this.#unsent.length = 0;
     try {
       this.#conn.close();
     } catch {

@@ -394,7 +394,11 @@ export class Receiver {
       transfer.fail(new MirrorError("bad_content", "a piece is longer than 1 MiB"));
     }
     if (transfer.failure === null) {
-      transfer.take(header, await content.rest(), () => link.grant(costBytes));
+      const { bytes, done } = await content.lend();
+      transfer.take(header, bytes, () => {
+        done();
+        link.grant(costBytes);
+      });
     } else link.grant(costBytes);
   }
 

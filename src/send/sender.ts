@@ -22,7 +22,7 @@ import { replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
 
 /** Small operations that may wait for their ack at once. */
-const MAX_IN_FLIGHT = 1024;
+const MAX_IN_FLIGHT = 512;
 /** Large files on their way at once. */
 const MAX_LARGE = 2;
 /** Attempts after which a file that never rests is sent as it is at one moment. */

@@ -14,28 +14,24 @@ export function frameBytes(header: object, contentBytes: number): number {
 }
 
 /**
- * The bytes of a frame up to its content: header length, header, content length (lengths as 8 bytes, big endian).
- * The content follows.
+ * Writes a frame up to its content: header length, header, content length (lengths as 8 bytes, big endian). The content follows.
  *
+ * @param json The header. It is at most three bytes a character long.
+ * @returns How many bytes were written.
  * @throws {RangeError} when the header is longer than {@linkcode MAX_HEADER_BYTES}: a mistake of the caller.
  */
-export function encodeFrameHead(header: object, contentBytes: number): Uint8Array {
-  return encodeFrame(header, null, contentBytes);
+export function writeFrameHead(into: Uint8Array, json: string, contentBytes: number): number {
+  const { read, written } = encoder.encodeInto(json, into.subarray(8, into.length - 8));
+  if (written > MAX_HEADER_BYTES || read < json.length) {
+    throw new RangeError(`a header of over ${written} bytes cannot be sent`);
+  }
+  const view = new DataView(into.buffer, into.byteOffset, into.byteLength);
+  setLength(view, 0, written);
+  setLength(view, 8 + written, contentBytes);
+  return FRAME_OVERHEAD_BYTES + written;
 }
 
-/** A whole frame with its content copied in; for small contents. */
-export function encodeFrame(
-  header: object,
-  content: Uint8Array | null,
-  contentBytes = content?.length ?? 0,
-): Uint8Array {
-  const json = encoder.encode(JSON.stringify(header));
-  if (json.length > MAX_HEADER_BYTES) throw new RangeError(`a header of ${json.length} bytes cannot be sent`);
-  const bytes = new Uint8Array(FRAME_OVERHEAD_BYTES + json.length + (content?.length ?? 0));
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, BigInt(json.length));
-  bytes.set(json, 8);
-  view.setBigUint64(8 + json.length, BigInt(contentBytes));
-  if (content !== null) bytes.set(content, FRAME_OVERHEAD_BYTES + json.length);
-  return bytes;
+function setLength(view: DataView, at: number, length: number): void {
+  view.setUint32(at, Math.floor(length / 2 ** 32));
+  view.setUint32(at + 4, length >>> 0);
 }

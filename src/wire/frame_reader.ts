@@ -1,13 +1,22 @@
+import { free } from "../domain/free.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { FRAME_OVERHEAD_BYTES, MAX_HEADER_BYTES } from "./frame.ts";
 
 const EMPTY = new Uint8Array(0);
 
-/** Gives the next bytes of a stream, `null` at its end. */
+/** Gives the next bytes of a stream, `null` at its end. They belong to whoever asked: their memory is freed when nothing needs them. */
 export type ByteSource = () => Promise<Uint8Array | null>;
+
+/** What the source gave at once. */
+interface Chunk {
+  readonly bytes: Uint8Array;
+  /** Who still needs its memory: the reader itself, and everybody who holds a part of it. */
+  users: number;
+}
 
 /** A frame whose content has not been read yet. */
 export interface FrameHead {
+  /** Valid until the reader is asked for more. */
   readonly headerBytes: Uint8Array;
   readonly contentBytes: number;
 }
@@ -18,6 +27,8 @@ export interface FrameHead {
  */
 export class FrameReader {
   readonly #source: ByteSource;
+  #chunk: Chunk | null = null;
+  /** What was not taken yet of the chunk. */
   #buffer: Uint8Array = EMPTY;
   #contentLeft = 0;
   #headBytes = 0;
@@ -62,7 +73,9 @@ export class FrameReader {
     if (headerLength === null || headerLength > MAX_HEADER_BYTES) {
       throw new MirrorError("bad_frame", `a frame's header is longer than ${MAX_HEADER_BYTES} bytes`);
     }
-    const headerBytes = await this.#exactly(headerLength);
+    let headerBytes = await this.#exactly(headerLength);
+    // The length that follows comes with the next chunk, and this one goes.
+    if (this.#buffer.length < 8) headerBytes = headerBytes.slice();
     this.#headBytes = FRAME_OVERHEAD_BYTES + headerLength;
     const contentBytes = length(await this.#exactly(8));
     if (contentBytes === null) throw new MirrorError("bad_frame", "a frame's content length is 2^53 or more");
@@ -71,19 +84,30 @@ export class FrameReader {
     return { headerBytes, contentBytes };
   }
 
-  /** The next piece of the content, at most `maxBytes`, as it comes; `null` when all of it was taken. */
+  /**
+   * The next piece of the content, at most `maxBytes`, as it comes; `null` when all of it was taken. It is valid until the reader is
+   * asked for more.
+   */
   async some(maxBytes: number): Promise<Uint8Array | null> {
     if (this.#contentLeft === 0) return null;
     if (this.#buffer.length === 0 && !await this.#fill()) throw endedInside();
     return this.#take(Math.min(maxBytes, this.#contentLeft, this.#buffer.length));
   }
 
-  /** All that is left of the content. The caller has checked that so much may be held in memory. */
+  /** All that is left of the content, for as long as the caller likes. The caller has checked that so much may be held in memory. */
   async rest(): Promise<Uint8Array> {
+    return (await this.lend()).bytes;
+  }
+
+  /** The same, for a caller that says when it is done with the bytes: they are gone then. */
+  async lend(): Promise<{ readonly bytes: Uint8Array; readonly done: () => void }> {
+    const chunk = this.#chunk;
+    const isInChunk = chunk !== null && this.#buffer.length >= this.#contentLeft;
+    if (isInChunk) chunk.users++;
     const bytes = await this.#exactly(this.#contentLeft);
     this.#contentLeft = 0;
     this.#insideFrame = false;
-    return bytes;
+    return { bytes, done: () => isInChunk ? leave(chunk) : free(bytes) };
   }
 
   /** Drops what is left of the content. */
@@ -105,6 +129,8 @@ export class FrameReader {
       if (bytes === null) return false;
       this.#bytesRead += bytes.length;
       if (bytes.length === 0) continue;
+      if (this.#chunk !== null) leave(this.#chunk);
+      this.#chunk = { bytes, users: 1 };
       this.#buffer = bytes;
       return true;
     }
@@ -127,6 +153,10 @@ export class FrameReader {
     }
     return whole;
   }
+}
+
+function leave(chunk: Chunk): void {
+  if (--chunk.users === 0) free(chunk.bytes);
 }
 
 function endedInside(): MirrorError {

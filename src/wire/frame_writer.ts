@@ -1,4 +1,4 @@
-import { encodeFrame, encodeFrameHead } from "./frame.ts";
+import { FRAME_OVERHEAD_BYTES, MAX_HEADER_BYTES, writeFrameHead } from "./frame.ts";
 import type { Pace } from "./pace.ts";
 
 /** Who goes first when several frames wait: replies and keep-alive, then small operations, then pieces of large files. */
@@ -9,6 +9,9 @@ const BATCH_BYTES = 256 * 1024;
 
 /** Contents above this are written from the caller's buffer instead of being copied behind their header. */
 const COPY_LIMIT_BYTES = 64 * 1024;
+
+/** Room for a batch, and for any frame that is copied, however many bytes the characters of its header take. */
+const ROOM_BYTES = FRAME_OVERHEAD_BYTES + 3 * MAX_HEADER_BYTES + COPY_LIMIT_BYTES + BATCH_BYTES / 4;
 
 interface Waiting {
   readonly header: object;
@@ -36,6 +39,8 @@ export class FrameWriter {
   #first = true;
   #pumped: Promise<void> = Promise.resolve();
   #broken: unknown = null;
+  /** Where small frames are joined, again and again. */
+  #room: Uint8Array | null = null;
   #bytesWritten = 0;
   /** Ends the wait for a turn that is under way. */
   #interrupt: () => void = () => {};
@@ -153,27 +158,31 @@ export class FrameWriter {
   }
 
   async #writeBatch(batch: readonly Waiting[]): Promise<void> {
-    let parts: Uint8Array[] = [];
+    const room = this.#room ??= new Uint8Array(ROOM_BYTES);
+    let filled = 0;
     const flush = async () => {
-      if (parts.length === 0) return;
-      const joined = parts.length === 1 ? parts[0]! : join(parts);
-      parts = [];
-      await this.#put(joined);
+      if (filled === 0) return;
+      const bytes = room.subarray(0, filled);
+      filled = 0;
+      await this.#put(bytes);
     };
     for (const { header, content, stream } of batch) {
-      if (stream !== null) {
-        parts.push(encodeFrameHead(header, stream.contentBytes));
+      const json = JSON.stringify(header);
+      const contentBytes = stream?.contentBytes ?? content?.length ?? 0;
+      const copied = content !== null && content.length <= COPY_LIMIT_BYTES ? content : null;
+      const neededBytes = FRAME_OVERHEAD_BYTES + 3 * json.length + (copied?.length ?? 0);
+      if (filled + neededBytes > room.length) await flush();
+      filled += writeFrameHead(room.subarray(filled), json, contentBytes);
+      if (copied !== null) {
+        room.set(copied, filled);
+        filled += copied.length;
+      } else if (content !== null) {
+        await flush();
+        await this.#put(content);
+      } else if (stream !== null) {
         await flush();
         await this.#writeStream(stream);
-        continue;
       }
-      if (content === null || content.length <= COPY_LIMIT_BYTES) {
-        parts.push(encodeFrame(header, content));
-        continue;
-      }
-      parts.push(encodeFrameHead(header, content.length));
-      await flush();
-      await this.#put(content);
     }
     await flush();
   }
@@ -208,13 +217,3 @@ export class FrameWriter {
 }
 
 function ignore(): void {}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
-  }
-  return whole;
-}

@@ -12,11 +12,11 @@ import { MirrorError } from "../../src/domain/mirror_error.ts";
 import type { RelativePath } from "../../src/domain/relative_path.ts";
 import { formatTimestamp, parseTimestamp } from "../../src/domain/timestamp.ts";
 import { GunzipMember } from "../../src/receive/gunzip_member.ts";
-import { encodeFrame, MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
+import { MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
 import { FrameReader } from "../../src/wire/frame_reader.ts";
 import { parseHello } from "../../src/wire/hello.ts";
 import { bucketOf, entryLine, parseListing, type TreeEntry } from "../../src/wire/tree_digest.ts";
-import { join } from "../wire/streams.ts";
+import { encodeFrame, join } from "../wire/streams.ts";
 import { FRAMES, TREE } from "../wire/vectors.ts";
 import { check, nastyPath, pieces } from "./fuzz.ts";
 

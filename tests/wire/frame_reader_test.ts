@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { MirrorError } from "../../src/domain/mirror_error.ts";
-import { encodeFrame, MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
+import { MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
 import { FrameReader } from "../../src/wire/frame_reader.ts";
-import { join, lengthBytes, sourceOf } from "./streams.ts";
+import { encodeFrame, join, lengthBytes, sourceOf } from "./streams.ts";
 
 const withCode = (code: string) => (error: unknown) => error instanceof MirrorError && error.code === code;
 

@@ -5,9 +5,10 @@ import { MAX_PATH_BYTES, STAGING_FOLDER } from "../../src/domain/relative_path.t
 import { FRAME_COST_BYTES } from "../../src/link/credit.ts";
 import { DEFAULT_PORT } from "../../src/link/address.ts";
 import { HANDSHAKE_DEADLINE_MS } from "../../src/link/tls_network.ts";
-import { encodeFrame, MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
+import { MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../../src/wire/hello.ts";
 import { BUCKETS, entryLine, parseListing, rootDigest, treeDigests } from "../../src/wire/tree_digest.ts";
+import { encodeFrame } from "./streams.ts";
 import { FRAMES, frameVector, namedBytes, TREE } from "./vectors.ts";
 
 const DOCUMENT = await Deno.readTextFile(new URL("../../docs/PROTOCOL.md", import.meta.url));

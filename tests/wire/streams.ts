@@ -1,3 +1,4 @@
+import { frameBytes, writeFrameHead } from "../../src/wire/frame.ts";
 import type { ByteSource } from "../../src/wire/frame_reader.ts";
 
 /** A stream that gives `bytes` in pieces of `size`, then ends. Counts how much was taken. */
@@ -26,5 +27,13 @@ export function join(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 export function lengthBytes(length: bigint): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(0, length);
+  return bytes;
+}
+
+/** A whole frame. */
+export function encodeFrame(header: object, content: Uint8Array | null): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(frameBytes(header, content?.length ?? 0));
+  const headBytes = writeFrameHead(bytes, JSON.stringify(header), content?.length ?? 0);
+  if (content !== null) bytes.set(content, headBytes);
   return bytes;
 }

@@ -12,7 +12,7 @@ import {
   treeDigests,
   type TreeEntry,
 } from "../../src/wire/tree_digest.ts";
-import { encodeFrame } from "../../src/wire/frame.ts";
+import { encodeFrame } from "./streams.ts";
 import { frameVector, TREE } from "./vectors.ts";
 
 const ENTRIES = TREE.entries.map((entry): TreeEntry => ({
