@@ -15,8 +15,11 @@ import { type Outcome, toOutcome } from "./committer.ts";
 import { parsePiece, type Piece, unpackPiece } from "./piece.ts";
 import type { Staged, Staging } from "./staging.ts";
 
-/** Written bytes after which they are flushed behind the transfer's back, so that the last flush finds little to do. */
-const FLUSH_EVERY_BYTES = 64 * 1024 * 1024;
+/**
+ * Written bytes after which they are flushed behind the transfer's back, so that the last flush finds little to do. Small files that are
+ * flushed meanwhile wait for these to be on the disk.
+ */
+const FLUSH_EVERY_BYTES = 16 * 1024 * 1024;
 /** Checked bytes after which their number is written down, so that a crash costs no more than these and what is on its way. */
 const NOTE_EVERY_BYTES = 4 * 1024 * 1024;
 /** A beginning shorter than this is not worth keeping. */
@@ -171,9 +174,10 @@ export class Transfer {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
-    this.#hash.update(bytes);
     const { handle } = this.#staged!;
-    await handle.write(bytes);
+    const writing = handle.write(bytes);
+    this.#hash.update(bytes);
+    await writing;
     this.#unflushed += bytes.length;
     if (this.#unflushed < FLUSH_EVERY_BYTES) return;
     this.#unflushed = 0;

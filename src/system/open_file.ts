@@ -6,9 +6,10 @@ import { toFileError } from "./file_errors.ts";
 
 /**
  * Up to this many bytes a read or write is done at once, on the control thread: it costs less than asking another thread.
- * Anything longer goes to the runtime's thread pool.
+ * Anything longer goes to the runtime's thread pool. A write may have to wait until the system has put earlier ones on the disk.
  */
-const AT_ONCE_BYTES = 256 * 1024;
+const READ_AT_ONCE_BYTES = 256 * 1024;
+const WRITE_AT_ONCE_BYTES = 64 * 1024;
 
 /** The three permission bits that let somebody execute a file. */
 const EXECUTE_BITS = 0o111;
@@ -99,7 +100,7 @@ export class OpenForReading implements ReadHandle {
 
   #readSome(into: Uint8Array, from: number, offset: number): number | Promise<number> {
     const length = into.length - from;
-    if (length > AT_ONCE_BYTES) return this.#readPooled(into, from, length, offset);
+    if (length > READ_AT_ONCE_BYTES) return this.#readPooled(into, from, length, offset);
     try {
       return readSync(this.#open("read"), into, from, length, offset);
     } catch (error) {
@@ -184,7 +185,7 @@ export class OpenForWriting implements WriteHandle {
   }
 
   #writeSome(bytes: Uint8Array): number | Promise<number> {
-    if (bytes.length > AT_ONCE_BYTES) return this.#pooled("write to", (file) => file.write(bytes));
+    if (bytes.length > WRITE_AT_ONCE_BYTES) return this.#pooled("write to", (file) => file.write(bytes));
     try {
       return this.#open("write to").writeSync(bytes);
     } catch (error) {
