@@ -66,6 +66,8 @@ export interface DeliveryParts {
   /** Where what the receiver asks of a transfer finds it, by the id of the operation. */
   readonly outgoing: Map<string, Outgoing>;
   readonly onProgress: (progress: Progress) => void;
+  /** All of a large file was sent; only the answer is missing. */
+  readonly onSent: () => void;
 }
 
 /**
@@ -175,6 +177,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
       const header = { ...headerOf(parts, state), pieces: true, turn: outgoing.turn };
       await link.credit(0, false);
       await link.notify("bulk", header);
+      parts.onSent();
       await Promise.race([answer, outgoing.resumed()]);
       if (answered === null) continue;
       const read = { stat, hash: passed.hash, atMs: parts.clock.now() };

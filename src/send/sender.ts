@@ -23,8 +23,9 @@ import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.t
 
 /** Small operations that may wait for their ack at once. */
 const MAX_IN_FLIGHT = 512;
-/** Large files on their way at once. */
+/** Large files that are being read and sent at once, and those that may wait for their ack besides. */
 const MAX_LARGE = 2;
+const MAX_LARGE_UNANSWERED = 8;
 /** Attempts after which a file that never rests is sent as it is at one moment. */
 const RESTLESS_ATTEMPTS = 2;
 /** How long after the database has refused the acks are brought to it again. */
@@ -63,6 +64,8 @@ export class Sender {
   readonly #peer: number;
   readonly #inFlight = new Map<RelativePath, InFlight>();
   #largeInFlight = 0;
+  /** Those of them of which not everything is sent yet. */
+  readonly #largeUnsent = new Set<RelativePath>();
   readonly #progress = new Map<RelativePath, Progress>();
   /** The large files that are on their way in pieces, by the id of their operation. */
   readonly #outgoing = new Map<string, Outgoing>();
@@ -176,7 +179,7 @@ export class Sender {
     if (this.#stopped || link === null || link.isClosed || !this.#compared || this.#comparing !== null) {
       return;
     }
-    const next = this.#order.turn(this.#parts.clock.now(), () => this.#largeInFlight < maxLarge(link));
+    const next = this.#order.turn(this.#parts.clock.now(), () => this.#largeFits(link));
     for (let again = true; this.#hasRoom(link);) {
       const row = next();
       if (row !== null) {
@@ -239,6 +242,12 @@ export class Sender {
     return this.#inFlight.size < (link.has("pipelining") ? MAX_IN_FLIGHT : 1);
   }
 
+  /** Whether one more large file may go: while those that are sent wait for the other disk, the next ones are on their way. */
+  #largeFits(link: Link): boolean {
+    if (!link.has("pieces")) return this.#largeInFlight === 0;
+    return this.#largeUnsent.size < MAX_LARGE && this.#largeInFlight < MAX_LARGE_UNANSWERED;
+  }
+
   #start(link: Link, row: Ready): void {
     const { store } = this.#parts;
     if (row.action === "delete") return this.#launch(link, row.path, row.kind, null, null);
@@ -290,7 +299,10 @@ export class Sender {
     const action: Action = observed === null ? "delete" : acked === null ? "create" : "update";
     const large = observed?.kind === "file" && observed.sizeBytes > SMALL_BYTES;
     this.#inFlight.set(path, { action, large });
-    if (large) this.#largeInFlight++;
+    if (large) {
+      this.#largeInFlight++;
+      this.#largeUnsent.add(path);
+    }
     const id = this.#parts.random.uuid();
     const plainly = (movedFrom: RelativePath | null) =>
       kind === "folder" || observed === null
@@ -426,6 +438,10 @@ export class Sender {
       },
       outgoing: this.#outgoing,
       onProgress: (progress) => this.#progress.set(observed.path, progress),
+      onSent: () => {
+        this.#largeUnsent.delete(observed.path);
+        this.wake();
+      },
     });
     return { path: observed.path, action, id, ...delivery };
   }
@@ -447,7 +463,10 @@ export class Sender {
   }
 
   #landed(path: RelativePath): void {
-    if (this.#inFlight.get(path)?.large === true) this.#largeInFlight--;
+    if (this.#inFlight.get(path)?.large === true) {
+      this.#largeInFlight--;
+      this.#largeUnsent.delete(path);
+    }
     this.#inFlight.delete(path);
   }
 
@@ -607,11 +626,6 @@ export class Sender {
     if (due !== null) this.#cancelDue = clock.after(Math.min(due - now, 60_000), () => this.rescan());
     onProgress(null);
   }
-}
-
-/** Large files that may be on their way at once. */
-function maxLarge(link: Link): number {
-  return link.has("pieces") ? MAX_LARGE : 1;
 }
 
 const OK = { status: "ok", code: "", message: "" } as const;
