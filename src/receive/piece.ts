@@ -5,6 +5,9 @@ import { MirrorError } from "../domain/mirror_error.ts";
 /** The longest content of a piece, as it travels and unpacked; ours are a quarter of that. */
 export const MAX_PIECE_BYTES = 1024 * 1024;
 
+/** The smallest chunk that zlib can be told to unpack into. */
+const MIN_CHUNK_BYTES = 64;
+
 /** What a piece's header says, checked. */
 export interface Piece {
   /** Where in the new file the stretch begins that it makes, and how long that is. */
@@ -51,7 +54,8 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
 }
 
 /**
- * The content of a piece, unpacked: never more than it says, and never more than a megabyte.
+ * The content of a piece, unpacked into a buffer of its own: never more than it says, and never more than a megabyte. It is the
+ * content itself if that was not packed.
  *
  * @throws {MirrorError} `bad_content`.
  */
@@ -62,7 +66,9 @@ export function unpackPiece(piece: Piece, content: Uint8Array): Uint8Array {
   }
   let unpacked: Uint8Array;
   try {
-    unpacked = gunzipSync(content, { maxOutputLength: Math.max(1, piece.rawBytes) });
+    // Into one buffer, if it is what it says: with a byte of room, as zlib takes another one when the first is full.
+    const chunkSize = Math.max(MIN_CHUNK_BYTES, piece.rawBytes + 1);
+    unpacked = gunzipSync(content, { maxOutputLength: Math.max(1, piece.rawBytes), chunkSize });
   } catch (cause) {
     throw new MirrorError("bad_content", "a piece's gzip is damaged, or longer than it says", { cause });
   }

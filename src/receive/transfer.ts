@@ -1,5 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { readScript } from "../chunks/script.ts";
+import { freeWhole } from "../domain/free.ts";
 import type { Operation, RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
@@ -167,6 +168,7 @@ export class Transfer {
         }
       }
     }
+    if (bytes !== content) freeWhole(bytes);
     const wrong = piece.digest !== null && this.#hash.copy().digest("hex") !== piece.digest;
     if (wrong) return this.#repair(piece, before, copied);
     this.#done += piece.length;

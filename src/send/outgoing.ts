@@ -3,6 +3,7 @@ import { ChunkList } from "../chunks/chunk_list.ts";
 import { Differ, type Run } from "../chunks/differ.ts";
 import type { Cutting } from "../chunks/gear.ts";
 import { ScriptWriter } from "../chunks/script.ts";
+import { free } from "../domain/free.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { FileStat, Observation } from "../domain/observation.ts";
@@ -303,13 +304,16 @@ export class Outgoing {
       throw STOPPED;
     }
     // A link that breaks tells everybody; here it only matters that the buffer is free again.
-    const free = () => this.#giveBack(piece.room);
+    const sent = () => {
+      this.#giveBack(piece.room);
+      if (packed !== null) free(packed);
+    };
     const doneBytes = piece.offset + piece.length;
     // Under a limit pieces wait long for their turn: done is what was handed over.
     link.notify("bulk", header, content).then(() => {
-      free();
+      sent();
       onProgress(doneBytes);
-    }, free);
+    }, sent);
     this.wireBytes += frameBytes(header, content.length);
     this.#compression.sent(content.length);
   }
