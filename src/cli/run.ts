@@ -8,6 +8,7 @@ import type { OnceResult } from "../peer/once.ts";
 import type { PeerParts, RunningPeer } from "../peer/peer.ts";
 import type { Settings } from "../peer/settings.ts";
 import type { Store } from "../store/store.ts";
+import { MemoryKeeper } from "../system/memory_keeper.ts";
 import { loadConfig } from "./config.ts";
 import { type Action, addressFlag, byteRateFlag, type Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
@@ -82,6 +83,7 @@ async function run({ home, output }: Context, flags: Flags): Promise<number> {
     reporter.tell({ kind: "problem", level: "warning", message });
     output.hint([...pairingSteps(home, name), "It takes effect at once, nothing has to be started again."]);
   }
+  using _memory = new MemoryKeeper();
   using _crashes = endOnCrash((error) => {
     reporter[Symbol.dispose]();
     Deno.exit(reportError(error, output));
