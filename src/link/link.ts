@@ -177,6 +177,8 @@ export class Link {
     try {
       for (;;) {
         const head = await this.#reader.head();
+        // What had come before the end and was not read yet is part of what has ended: it must take no effect any more.
+        if (this.#ended !== null) return this.#ended;
         if (head === null) return null;
         let header: RawHeader;
         try {

@@ -4,7 +4,7 @@ import type { Address, Connection, Listener, Network } from "../../src/domain/po
 import type { Link } from "../../src/link/link.ts";
 import { LinkManager, type LinkPeer } from "../../src/link/link_manager.ts";
 import { helloFields } from "../../src/wire/hello.ts";
-import { operation } from "../helpers/plain_client.ts";
+import { frame, operation } from "../helpers/plain_client.ts";
 import { connectionPair, FarEnd, helloOf, ManualClock, MemoryConnection, turns } from "../receive/support.ts";
 
 const ANNA = "a".repeat(64);
@@ -199,6 +199,40 @@ Deno.test("links: an old link is released before the hello of the new one is ans
   assert.deepEqual(order, ["old closed", "answered"]);
   end.close();
   await stop();
+});
+
+Deno.test("links: what came with the answer on a link that does not stay takes no effect, and is not refused", async () => {
+  const clock = new ManualClock();
+  const hub = new Hub();
+  // Both dial at once; Anna's link stays, as her fingerprint is the smaller one.
+  const bert = new Side(BERT, clock, hub, [peer(ANNA, "anna:1")]);
+  const dialled: { connection: Connection; hello: string }[] = [];
+  hub.listen("anna", ANNA, (connection) => {
+    new FarEnd(connection, ({ header }) => void dialled.push({ connection, hello: String(header.id) }));
+  });
+  hub.listen("bert", BERT, (connection) => bert.manager.accept(connection));
+  bert.manager.start();
+  await turns();
+  const answer = { status: "ok", id: dialled[0]!.hello, ...helloFields(helloOf("a", { process: "Anna's" })) };
+  const stays: FarEnd = new FarEnd(hub.listeners.get("bert")!(ANNA), ({ header }) => {
+    if (header.action === "ping") void stays.send({ status: "ok", id: header.id! });
+  });
+  await stays.accepted({ id: "1", action: "hello", ...helloFields(helloOf("a", { process: "Anna's" })) });
+  // Anna answers Bert's hello before she has the answer to her own, and sends at once: both arrive together.
+  await dialled[0]!.connection.write(
+    new Uint8Array([
+      ...frame(answer),
+      ...frame({ id: "2", action: "tree" }),
+      ...frame({ action: "settled" }),
+    ]),
+  );
+  await turns();
+  assert.deepEqual(bert.frames, [], "nothing of it was read");
+  assert.equal(bert.live.length, 1);
+  assert.equal(bert.link?.connection.dialled, false, "the one that Anna dialled stays");
+  await stays.accepted({ id: "3", action: "hi" });
+  stays.close();
+  await bert.manager.stop();
 });
 
 /** Anna dials somebody whose answers the test gives. */
