@@ -1,5 +1,5 @@
 import type { RelativePath } from "../domain/relative_path.ts";
-import { ancestorsOf } from "../domain/relative_path.ts";
+import { ancestorsOf, isBelow } from "../domain/relative_path.ts";
 import type { Action } from "../domain/header.ts";
 import type { Observation } from "../domain/observation.ts";
 import type { Pending } from "../store/pending.ts";
@@ -207,6 +207,10 @@ export class Order {
     if (row.kind === "file") return true;
     for (const { path } of this.#store.acked.below(this.#peer, row.path)) {
       if (this.#inFlight.get(path)?.action !== "delete") return false;
+    }
+    // What is still on its way into the folder is not acknowledged yet: the peer will have it, and it must be deleted first.
+    for (const [path, { action }] of this.#inFlight) {
+      if (action !== "delete" && isBelow(path, row.path)) return false;
     }
     return true;
   }

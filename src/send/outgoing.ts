@@ -8,6 +8,7 @@ import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { FileStat, Observation } from "../domain/observation.ts";
 import type { Clock, ReadHandle } from "../domain/ports.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
 import type { Link } from "../link/link.ts";
 import { frameBytes } from "../wire/frame.ts";
@@ -73,6 +74,8 @@ export class Outgoing {
   #onResume: () => void = () => {};
   #turn = 0;
   #stopped = false;
+  #abandoned = false;
+  #passing = false;
   readonly #slices: Slices;
   #bases: Base[];
   #cutting: Cutting | null;
@@ -101,6 +104,17 @@ export class Outgoing {
   stop(): void {
     this.#stopped = true;
     this.#onResume();
+  }
+
+  get path(): RelativePath {
+    return this.#parts.observed.path;
+  }
+
+  /** Ends the pass that is under way, if one is: the file is not there any more. What was sent whole is answered as ever. */
+  abandon(): void {
+    if (!this.#passing) return;
+    this.#abandoned = true;
+    this.stop();
   }
 
   /**
@@ -149,11 +163,15 @@ export class Outgoing {
       if (resume !== null) this.#takeBases(resume);
       // What an interrupted pass had in its hands is not given back: each one begins with its own.
       this.#buffers = this.#free.length;
+      this.#passing = true;
       try {
         return await this.#passFrom(resume);
       } catch (error) {
         if (error !== STOPPED) throw error;
+        if (this.#abandoned) throw gone(this.#parts.observed);
         if (this.#stopped) return null;
+      } finally {
+        this.#passing = false;
       }
     }
   }
@@ -317,6 +335,10 @@ export class Outgoing {
     this.wireBytes += frameBytes(header, content.length);
     this.#compression.sent(content.length);
   }
+}
+
+function gone({ path }: Observation): MirrorError {
+  return new MirrorError("changed_while_reading", `${path} was removed while it was sent`);
 }
 
 function changed({ path }: Observation): MirrorError {

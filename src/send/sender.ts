@@ -163,6 +163,10 @@ export class Sender {
   note(paths: Iterable<RelativePath>, creations?: ReadonlyMap<RelativePath, Observation>): void {
     const noted = [...paths];
     for (const path of noted) this.#declined.delete(path);
+    for (const outgoing of this.#outgoing.values()) {
+      // Nobody wants the rest of a file that is gone; what has come of it serves under its new name, if it has one.
+      if (this.#parts.store.observed.get(outgoing.path) === null) outgoing.abandon();
+    }
     this.#order.note(noted, creations);
     this.wake();
   }
@@ -565,6 +569,8 @@ export class Sender {
       again.push(path);
     } else {
       recordFailure(this.#parts, settled, waiting, now, () => this.#parts.random.unit());
+      // What is to be done instead, if the path has changed meanwhile.
+      again.push(path);
       if (reply === STILL_THERE) this.#deleteLater(path);
     }
   }

@@ -109,7 +109,10 @@ export function recordFailure(
   // A step on the way (what was in the way could not be deleted) may have no row of its own: the path that waits has one.
   const others = waitingForIt.filter((waiting) => waiting !== path);
   for (const failed of still ? others : [path, ...others]) {
-    const attempts = (store.pending.get(peer.number, failed)?.attempts ?? 0) + 1;
+    const row = store.pending.get(peer.number, failed);
+    // It was deleted meanwhile: that an older state could not be sent says nothing of the deletion.
+    if (failed === path && settled.action !== "delete" && row?.action === "delete") continue;
+    const attempts = (row?.attempts ?? 0) + 1;
     const retryMs = isPermanentRefusal(reply.code)
       ? null
       : nowMs + retryDelayMs(OPERATION_BACKOFF, attempts, random());

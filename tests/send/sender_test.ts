@@ -301,6 +301,55 @@ Deno.test("send: a path that is deleted while it is in flight is deleted afterwa
   await bench.inSync();
 });
 
+Deno.test("send: a folder is not deleted while something is still on its way into it", async () => {
+  await using bench = await SendBench.open();
+  await bench.write("d/f", "f");
+  await bench.write("other", "other");
+  await bench.observe("d", "other");
+  bench.attach();
+  await bench.inSync();
+  bench.far.frames.length = 0;
+  const held: Frame[] = [];
+  bench.answer = (frame) => {
+    if (frame.header.path !== "d/f" || held.length > 0) return { status: "ok" };
+    held.push(frame);
+    return null;
+  };
+  await bench.observe("d/f");
+  await eventually("in flight", () => assert.equal(held.length, 1));
+  await Deno.remove(`${bench.watched}/d`, { recursive: true });
+  await Deno.remove(`${bench.watched}/other`);
+  await bench.observe("d/f", "d", "other");
+  // Deletions go in the opposite order of their paths: this one would have gone after that of the folder.
+  await eventually("others go on", () => assert.ok(bench.operations.includes("delete other")));
+  await bench.far.send({ status: "ok", id: held[0]!.header.id });
+  await bench.inSync();
+  before(bench, "create d/f", "delete d/f");
+  before(bench, "delete d/f", "delete d/");
+  assert.equal(bench.operations.filter((operation) => operation === "delete d/").length, 1);
+});
+
+Deno.test("send: a large file that is removed while it travels is given up at once, and its deletion does not wait", async () => {
+  // No time passes: what waits for another attempt waits for ever.
+  await using bench = await SendBench.open(new ManualClock());
+  await bench.write("big", "v1".repeat(200_000));
+  await bench.observe("big");
+  bench.attach();
+  await bench.inSync();
+  // More than the window holds, and nothing that could be packed: it stops half-way.
+  const block = crypto.getRandomValues(new Uint8Array(65_536));
+  await bench.write("big", new Uint8Array(320 * block.length).map((_, i) => block[i % block.length]!));
+  await bench.observe("big");
+  const actions = () => bench.far.frames.map(({ header }) => header.action);
+  await eventually("it travels", () => assert.ok(actions().filter((a) => a === "piece").length > 10));
+  await Deno.remove(`${bench.watched}/big`);
+  await bench.observe("big");
+  await bench.far.send({ action: "credit", bytes: 2_000_000 });
+  await bench.inSync();
+  assert.ok(actions().includes("abort"), "the peer is told");
+  assert.deepEqual(bench.operations, ["create big", "delete big"]);
+});
+
 Deno.test("send: a path that the database does not know but that is on the disk is not deleted", async () => {
   await using bench = await SendBench.open();
   await bench.write("there", "content");
