@@ -397,14 +397,12 @@ export class Committer {
     step.staged.handle.close();
   }
 
+  /** Writes down what is about to change on the disk and could pass for somebody's doing if a crash came before the rows. */
   #recordIntents(steps: readonly Step[]): void {
-    // An offer that is taken over as it lies there changes no content: nothing could be mistaken after a crash.
-    const files = steps.filter(({ outcome, staged, journalled, work: { operation } }) =>
-      outcome === null && operation.kind === "file" && !journalled && (!operation.offer || staged !== null)
-    );
-    if (files.length === 0) return;
+    const begun = steps.filter((step) => step.outcome === null && !step.journalled && couldBeMistaken(step));
+    if (begun.length === 0) return;
     this.#store.transaction(() => {
-      for (const { work, aside, wanted } of files) {
+      for (const { work, aside, wanted } of begun) {
         this.#store.intents.add({ peer: work.peer.number, path: work.operation.path, aside, state: wanted });
       }
     });
@@ -530,6 +528,13 @@ export class Committer {
       });
     }
   }
+}
+
+/** Whether a step that a crash cuts off could be taken for an edit or a deletion by hand. */
+function couldBeMistaken({ work: { operation }, wanted, staged, owners: { own } }: Step): boolean {
+  if (operation.kind === "folder") return own !== null && (wanted === null || own.state.kind === "file");
+  // An offer that is taken over as it lies there changes no content.
+  return !operation.offer || staged !== null;
 }
 
 /**

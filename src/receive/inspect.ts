@@ -16,17 +16,23 @@ export interface Inspection {
   readonly vanished: readonly string[];
 }
 
+export interface InspectionParts {
+  readonly tree: FileTree;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly peer: number;
+  readonly pause: () => Promise<void>;
+}
+
 const PAGE = 500;
 
 /**
  * Looks whether what a peer has put into `synced/` is still there as it was. A file that was edited becomes a conflict copy, and
  * its row goes, as the row of one that was deleted does: the comparison of trees then brings the peer's version back. A file that
- * was only touched gets its times back. Unchanged files are not read.
+ * was only touched gets its times back. Unchanged files are not read. To be called while nothing is being committed.
  */
-export async function inspectSynced(
-  parts: { tree: FileTree; store: Store; clock: Clock; peer: number; pause: () => Promise<void> },
-): Promise<Inspection> {
-  const { tree, store, clock, peer } = parts;
+export async function inspectSynced(parts: InspectionParts): Promise<Inspection> {
+  const { store, clock, peer } = parts;
   const edited: { path: RelativePath; copy: string }[] = [];
   const vanished: string[] = [];
   const folders = new Map<string, boolean>();
@@ -36,7 +42,7 @@ export async function inspectSynced(
     after = page.at(-1)!.path;
     const changes: (() => void)[] = [];
     for (const row of page) {
-      const verdict = await inspectOne(tree, clock, row, folders);
+      const verdict = await inspectOne(parts, row, folders);
       if (verdict === "same") continue;
       if (verdict === "gone") {
         vanished.push(row.path);
@@ -68,7 +74,12 @@ export async function inspectSynced(
         });
       } else changes.push(() => store.synced.put(verdict.row));
     }
-    if (changes.length > 0) store.transaction(() => changes.forEach((change) => change()));
+    if (changes.length > 0) {
+      store.transaction(() => {
+        store.intents.clear();
+        for (const change of changes) change();
+      });
+    }
     await parts.pause();
   }
 }
@@ -76,8 +87,7 @@ export async function inspectSynced(
 type Verdict = "same" | "gone" | { readonly copy: string } | { readonly row: Synced };
 
 async function inspectOne(
-  tree: FileTree,
-  clock: Clock,
+  { tree, store, clock, peer }: InspectionParts,
   row: Synced,
   folders: Map<string, boolean>,
 ): Promise<Verdict> {
@@ -95,6 +105,8 @@ async function inspectOne(
     if (sameMark(now, row) && sameMode) return "same";
     if (now.sizeBytes !== state.sizeBytes || await hashFile(tree, path) !== state.hash) {
       const copy = await freeConflictPath(tree, path, clock.now());
+      // After a crash the empty place must not pass for a deletion by hand.
+      store.transaction(() => store.intents.add({ peer, path, aside: copy, state: null }));
       await tree.rename(path, copy);
       return { copy };
     }

@@ -1,3 +1,4 @@
+import type { FileStat, PathState } from "../domain/observation.ts";
 import type { Clock, FileTree } from "../domain/ports.ts";
 import { ancestorsOf, nameOf, type RelativePath } from "../domain/relative_path.ts";
 import type { Intent } from "../store/intents.ts";
@@ -14,41 +15,63 @@ export interface RecoverParts {
   readonly clock: Clock;
 }
 
-/** Finds out for one path whether a commit that was begun has happened, and settles what waits aside. */
-export async function recoverPath({ tree, store, clock }: RecoverParts, intent: Intent): Promise<void> {
+/**
+ * Finds out for one path whether a commit that was begun has happened, and settles what waits aside. The row comes last: after a
+ * crash in here the same is found out again.
+ */
+export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<void> {
+  const { tree, store } = parts;
   const { peer, path, state, aside } = intent;
-  const row = store.synced.get(peer, path);
   const old = await tree.lstat(aside);
   // Folders that are gone, or a symlink in their place: nothing is looked at or put back through that.
   const reachable = await hasRealParents(tree, path);
   const now = reachable ? await tree.lstat(path) : null;
-  if (state === null) {
-    if (now === null) store.synced.remove(peer, path);
-  } else if (
-    now?.kind === "file" && now.sizeBytes === state.sizeBytes && await hashFile(tree, path) === state.hash
-  ) {
+  const isDone = state === null ? now === null : await holds(tree, path, now, state);
+  if (!isDone && now === null && old !== null && reachable) return await tree.rename(aside, path);
+  if (old !== null) {
+    const isSame = isDone && now !== null && old.inode === now.inode && old.inode !== 0;
+    if (isSame) await tree.unlink(aside);
+    else await settleAside(parts, intent, old, reachable);
+  }
+  if (state !== null && isDone) {
     // The crash may have come before the folders were flushed; with the row the operation counts as done when it comes again.
     for (const folder of ["", ...ancestorsOf(path)]) await tree.flushFolder(folder);
-    store.synced.put({ path, peer, state, disk: now });
-    if (old !== null && old.inode === now.inode && old.inode !== 0) return await tree.unlink(aside);
-  } else if (now === null && old !== null && reachable) return await tree.rename(aside, path);
-  if (old === null) return;
-  // What waits aside is the version before: it goes only if it is exactly what the peer had sent, or has sent now.
+    store.synced.put({ path, peer, state, disk: now! });
+  } else if (isDone || (now === null && reachable)) {
+    // What was there is out of its place, in a conflict copy, or an empty folder that was to give way: it was us.
+    store.synced.remove(peer, path);
+  }
+}
+
+/** Whether what a path shows is the state that it was to get. */
+async function holds(
+  tree: FileTree,
+  path: RelativePath,
+  now: FileStat | null,
+  state: PathState,
+): Promise<boolean> {
+  if (now?.kind !== state.kind) return false;
+  if (state.kind === "folder") return true;
+  return now.sizeBytes === state.sizeBytes && await hashFile(tree, path) === state.hash;
+}
+
+/** What waits aside is the version before: it goes only if it is exactly what the peer had sent, or has sent now. */
+async function settleAside(
+  { tree, store, clock }: RecoverParts,
+  { peer, path, state, aside }: Intent,
+  old: FileStat,
+  reachable: boolean,
+): Promise<void> {
   if (old.kind === "file") {
     const hash = await hashFile(tree, aside);
-    if (hash === row?.state.hash || hash === state?.hash) return await tree.unlink(aside);
+    if (hash === store.synced.get(peer, path)?.state.hash || hash === state?.hash) {
+      return await tree.unlink(aside);
+    }
   }
   const kept = await freeConflictPath(tree, reachable ? path : nameOf(path), clock.now());
   await tree.rename(aside, kept);
-  store.log.add(
-    localNote(
-      clock.now(),
-      "conflict",
-      kept,
-      "conflict",
-      `a version of ${path} that was edited here was kept`,
-    ),
-  );
+  const message = `a version of ${path} that was edited here was kept`;
+  store.log.add(localNote(clock.now(), "conflict", kept, "conflict", message));
 }
 
 /** Whether every folder above a path is one, and no symlink. */
