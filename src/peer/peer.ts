@@ -73,7 +73,7 @@ interface Partner {
   /** Whether the other side has said that it has nothing left to send. */
   theySettled: boolean;
   /** What we have told it of ourselves on this link. */
-  toldSettled: boolean | null;
+  told: "busy" | "settled" | "complete" | null;
   wasInSync: boolean;
   sinceMs: number;
   reason: string | null;
@@ -296,6 +296,7 @@ class PeerRun implements RunningPeer {
     if (header["action"] === "settled" && link.has("settled")) {
       const partner = this.#partners.get(link.peer.number);
       if (partner !== undefined) partner.theySettled = header["value"] === true;
+      if (header["complete"] === true) await this.#receiver!.completed(link.peer);
       return;
     }
     if (header["action"] === "resume" && link.has("pieces")) {
@@ -311,7 +312,7 @@ class PeerRun implements RunningPeer {
     if (partner === undefined) return;
     store.peers.markSeen(link.peer.number, clock.now());
     partner.theySettled = !link.has("settled");
-    partner.toldSettled = null;
+    partner.told = null;
     partner.wasInSync = false;
     partner.sinceMs = clock.now();
     partner.reason = null;
@@ -399,7 +400,7 @@ class PeerRun implements RunningPeer {
       });
       const fresh = {
         theySettled: false,
-        toldSettled: null,
+        told: null,
         wasInSync: false,
         sinceMs: clock.now(),
         reason: null,
@@ -425,14 +426,16 @@ class PeerRun implements RunningPeer {
       const link = this.#links?.linkTo(partner.peer.number) ?? null;
       if (link === null) continue;
       const settled = this.#isSettled(partner);
-      if (settled && partner.sender.inSync && !partner.wasInSync) {
+      const complete = settled && partner.sender.inSync;
+      if (complete && !partner.wasInSync) {
         partner.wasInSync = true;
         const message = `everything in watched/ is on ${partner.peer.name}`;
         this.#parts.onEvent({ kind: "in_sync", level: "info", message, peer: partner.peer.name });
       } else if (!settled) partner.wasInSync = false;
-      if (!link.has("settled") || partner.toldSettled === settled) continue;
-      partner.toldSettled = settled;
-      link.reply({ action: "settled", value: settled });
+      const told = complete ? "complete" : settled ? "settled" : "busy";
+      if (!link.has("settled") || partner.told === told) continue;
+      partner.told = told;
+      link.reply({ action: "settled", value: settled, ...(complete ? { complete } : {}) });
     }
   }
 
@@ -481,6 +484,7 @@ class PeerRun implements RunningPeer {
         this.#prunedMs = clock.monotonic();
         store.log.prune(clock.now() - settings.logDays * 86_400_000);
         store.chunkLists.sweep();
+        void this.#receiver?.sweep();
       }
       this.#tellSettled();
       const status = this.status();

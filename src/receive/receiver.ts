@@ -27,6 +27,7 @@ import { GunzipMember } from "./gunzip_member.ts";
 import { inspectSynced } from "./inspect.ts";
 import { MAX_PIECE_BYTES } from "./piece.ts";
 import { recoverCommits } from "./recover.ts";
+import { Partials } from "./partials.ts";
 import { type Staged, Staging } from "./staging.ts";
 import { type Move, Mover } from "./move.ts";
 import { Transfer } from "./transfer.ts";
@@ -70,17 +71,19 @@ export class Receiver {
   readonly #staging: Staging;
   readonly #committer: Committer;
   readonly #mover: Mover;
+  readonly #partials: Partials;
   readonly #intakes = new Map<Link, Intake>();
   /** Copies of files that were found edited by hand, by the path of the file: its next version can be built on them. */
   readonly #copies = new Map<RelativePath, string>();
   /** The large files that come in one frame. */
   readonly #streams = new Set<() => TransferProgress>();
   readonly folding: Folding;
-  #free: { bytes: number | null; atMs: number } | null = null;
+  #room: { bytes: number | null; atMs: number } | null = null;
 
-  private constructor(parts: ReceiverParts, staging: Staging, folding: Folding) {
+  private constructor(parts: ReceiverParts, staging: Staging, partials: Partials, folding: Folding) {
     this.#parts = parts;
     this.#staging = staging;
+    this.#partials = partials;
     this.folding = folding;
     this.#committer = new Committer({ ...parts, staging, folding });
     this.#mover = new Mover(parts);
@@ -90,9 +93,11 @@ export class Receiver {
   static async open(parts: ReceiverParts): Promise<Receiver> {
     const staging = new Staging(parts.tree, parts.random);
     await recoverCommits({ ...parts, staging });
+    const partials = new Partials(parts);
+    await partials.sweep();
     const folding = await staging.probeFolding();
     await staging.tidy();
-    return new Receiver(parts, staging, folding);
+    return new Receiver(parts, staging, partials, folding);
   }
 
   /** Looks for what was edited or deleted by hand in `synced/`; see {@linkcode inspectSynced}. */
@@ -140,6 +145,16 @@ export class Receiver {
     return [...this.#intakes.values()].some((i) => i.unanswered.size > 0 || i.transfers.size > 0);
   }
 
+  /** The peer has said that everything it has is here: no beginning of its files is going to be continued. */
+  completed(peer: { readonly number: number }): Promise<void> {
+    return this.#freeing(this.#partials.completed(peer.number));
+  }
+
+  /** Frees what waits in the staging folder and is too old or too much; to be called now and then. */
+  sweep(): Promise<void> {
+    return this.#freeing(this.#partials.sweep());
+  }
+
   /** Takes a frame of any action; reads its content, or leaves it to be skipped when it is refused. */
   async onFrame(link: Link, header: RawHeader, content: FrameReader): Promise<void> {
     const costBytes = content.contentLeft + FRAME_COST_BYTES;
@@ -171,7 +186,7 @@ export class Receiver {
     const transfers = [...intake.transfers.values()];
     intake.transfers.clear();
     await Promise.all([...transfers.map((transfer) => transfer.suspend()), ...intake.unanswered]);
-    if (transfers.length > 0) this.#committer.tidy();
+    if (transfers.length > 0) await this.sweep();
     this.#intakes.delete(link);
   }
 
@@ -184,6 +199,17 @@ export class Receiver {
   /** To be called when nothing comes any more: what was committed becomes durable without its journal. */
   close(): Promise<void> {
     return this.#committer.close();
+  }
+
+  /** Waits until something in the staging folder was freed. Never rejects: what could not be freed is swept another time. */
+  async #freeing(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      const message = `the staging folder could not be swept: ${messageOf(error)}`;
+      this.#parts.onEvent({ kind: "problem", level: "warning", message });
+    }
+    this.#committer.tidy();
   }
 
   #intake(link: Link): Intake {
@@ -217,7 +243,7 @@ export class Receiver {
     }
     if (operation.offer) return await this.#takeOffer(link, intake, operation, headBytes, costBytes);
     const bears = bearsContent(operation);
-    if (bears) await this.#checkRoom(operation.sizeBytes);
+    if (bears) await this.#checkRoom(operation.sizeBytes, link.peer.number, operation.path);
     let body: Uint8Array | Staged | null = null;
     if (bears && !operation.compressed && operation.sizeBytes <= SMALL_BYTES) {
       body = await content.rest();
@@ -236,7 +262,7 @@ export class Receiver {
     content: Work["content"],
     wireBytes: number,
     costBytes: number,
-    onSettled: () => void = () => {},
+    onSettled: (isOver: boolean) => void = () => {},
   ): void {
     const outcome = this.#committer.submit({
       peer: link.peer,
@@ -257,7 +283,7 @@ export class Receiver {
     headBytes: number,
     costBytes: number,
   ): Promise<void> {
-    await this.#checkRoom(operation.sizeBytes);
+    await this.#checkRoom(operation.sizeBytes, link.peer.number, operation.path);
     const copied = copyContent(
       { ...this.#parts, staging: this.#staging },
       link.peer.number,
@@ -294,16 +320,19 @@ export class Receiver {
     operation: Operation,
     outcome: Promise<Outcome>,
     costBytes: number,
-    onSettled: () => void,
+    onSettled: (isOver: boolean) => void,
   ): void {
     const answered = outcome.then((outcome) => {
       intake.unanswered.delete(answered);
       link.grant(costBytes);
-      if (outcome.status === "ok" || !intake.dropped) onSettled();
+      onSettled(outcome.status === "ok" || !intake.dropped);
       if (outcome.status === "ok") {
         link.reply({ status: "ok", id: operation.id, ...(outcome.kept ? { kept: true } : {}) });
       } else link.refuse(operation.id, outcome.code, outcome.message);
       if (!intake.dropped) this.#parts.onReceived(link.peer.name, operation, outcome);
+      if (operation.action === "delete" && operation.kind === "file" && outcome.status === "ok") {
+        this.#free(intake, this.#partials.deleted(link.peer.number, operation.path));
+      }
     });
     intake.unanswered.add(answered);
   }
@@ -371,6 +400,7 @@ export class Receiver {
         tree: this.#parts.tree,
         store: this.#parts.store,
         staging: this.#staging,
+        partials: this.#partials,
         clock: this.#parts.clock,
         copyOf: (path) => this.#copies.get(path) ?? null,
         resume: ({ turn, marks, plainUntil, lacks, has }) => {
@@ -385,7 +415,9 @@ export class Receiver {
       intake.transfers.set(id, transfer);
       try {
         transfer.checkFirst(this.#parts.system);
-        await this.#checkRoom(transfer.sizeBytes);
+        const path = header["path"] as RelativePath;
+        const isHere = this.#partials.bytesFor(link.peer.number, path, transfer.sizeBytes);
+        await this.#checkRoom(transfer.sizeBytes - isHere, link.peer.number, path, transfer.sizeBytes);
       } catch (error) {
         transfer.fail(error);
       }
@@ -408,7 +440,7 @@ export class Receiver {
     const transfer = intake.transfers.get(id);
     intake.transfers.delete(id);
     intake.refused.add(id);
-    if (transfer !== undefined) this.#discard(intake, transfer);
+    if (transfer !== undefined) this.#free(intake, transfer.discard());
     link.refuse(id, code, message);
     this.#noteRefusal(link, header, code, message);
   }
@@ -435,7 +467,7 @@ export class Receiver {
           { ...staged, partial: true },
           wireBytes,
           0,
-          () => transfer.forget(),
+          (isOver) => transfer.settled(isOver),
         );
       },
       async (error) => {
@@ -458,20 +490,13 @@ export class Receiver {
     const transfer = id === null ? undefined : intake.transfers.get(id);
     if (id === null || transfer === undefined) return;
     intake.transfers.delete(id);
-    // Mostly because the file has changed: its next version may begin the same way.
-    const suspended = transfer.suspend().finally(() => {
-      intake.unanswered.delete(suspended);
-      this.#committer.tidy();
-    });
-    intake.unanswered.add(suspended);
+    this.#free(intake, transfer.abandoned().then(() => this.#partials.sweep()));
   }
 
-  #discard(intake: Intake, transfer: Transfer): void {
-    const discarded = transfer.discard().finally(() => {
-      intake.unanswered.delete(discarded);
-      this.#committer.tidy();
-    });
-    intake.unanswered.add(discarded);
+  /** Something in the staging folder is being freed. */
+  #free(intake: Intake, work: Promise<void>): void {
+    const freed = this.#freeing(work).finally(() => intake.unanswered.delete(freed));
+    intake.unanswered.add(freed);
   }
 
   #answerTree(link: Link, header: RawHeader): void {
@@ -494,16 +519,31 @@ export class Receiver {
     intake.unanswered.add(answer);
   }
 
-  async #checkRoom(sizeBytes: number): Promise<void> {
-    const now = this.#parts.clock.monotonic();
-    if (this.#free === null || now - this.#free.atMs > FREE_SPACE_MS) {
-      this.#free = { bytes: await this.#parts.tree.freeBytes(), atMs: now };
-    }
-    if (this.#free.bytes === null || sizeBytes + SPARE_BYTES <= this.#free.bytes) return;
+  /** Beginnings of other files go before a file that comes now is refused. */
+  async #checkRoom(
+    neededBytes: number,
+    peer: number,
+    path: RelativePath,
+    sizeBytes = neededBytes,
+  ): Promise<void> {
+    const missing = await this.#missingBytes(neededBytes);
+    if (missing <= 0) return;
+    await this.#partials.makeRoom(missing, peer, path, sizeBytes);
+    this.#room = null;
+    if (await this.#missingBytes(neededBytes) <= 0) return;
     throw new MirrorError(
       "no_space",
-      `the disk that holds synced/ has no room for ${sizeBytes} bytes: make room there`,
+      `the disk that holds synced/ has no room for ${neededBytes} bytes: make room there`,
     );
+  }
+
+  /** Bytes that would have to be freed to take so many more; 0 or less if there is room. */
+  async #missingBytes(neededBytes: number): Promise<number> {
+    const now = this.#parts.clock.monotonic();
+    if (this.#room === null || now - this.#room.atMs > FREE_SPACE_MS) {
+      this.#room = { bytes: await this.#parts.tree.freeBytes(), atMs: now };
+    }
+    return neededBytes + SPARE_BYTES - (this.#room.bytes ?? Infinity);
   }
 
   #noteRefusal(link: Link, header: RawHeader, code: string, message: string): void {

@@ -13,6 +13,7 @@ import type { Store } from "../store/store.ts";
 import { Bases } from "./bases.ts";
 import { checkHash } from "./check_hash.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
+import type { Partials } from "./partials.ts";
 import { parsePiece, type Piece, unpackPiece } from "./piece.ts";
 import type { Staged, Staging } from "./staging.ts";
 
@@ -22,13 +23,14 @@ import type { Staged, Staging } from "./staging.ts";
  */
 const FLUSH_EVERY_BYTES = 16 * 1024 * 1024;
 /** Checked bytes after which their number is written down, so that a crash costs no more than these and what is on its way. */
-const NOTE_EVERY_BYTES = 4 * 1024 * 1024;
+const NOTE_EVERY_BYTES = 1024 * 1024;
 /** A beginning shorter than this is not worth keeping. */
 const MIN_KEPT_BYTES = 1024 * 1024;
 /** Bytes of the base that are copied in one go. */
 const COPY_BYTES = 256 * 1024;
 /** Places at which a beginning is offered to be continued: a sender whose file has changed takes the last one that still fits. */
 const MAX_MARKS = 32;
+const MIN_MARK_BYTES = 4 * 1024 * 1024;
 /** Times that one place may turn out wrong before the transfer is given up. */
 const MAX_REPAIRS = 4;
 
@@ -50,6 +52,7 @@ export interface TransferParts {
   readonly tree: FileTree;
   readonly store: Store;
   readonly staging: Staging;
+  readonly partials: Partials;
   readonly clock: Clock;
   /** The copy that was made of the file when it was found edited by hand, if there is one. */
   readonly copyOf: (path: RelativePath) => string | null;
@@ -68,6 +71,8 @@ export class Transfer {
   readonly #parts: TransferParts;
   readonly #startedMs: number;
   #staged: Staged | null = null;
+  /** What is staged is the beginning of another path, until the sender says that it fits. */
+  #borrowed = false;
   #hash: Hash = createHash("sha256");
   /** Bytes from the start that are written and checked. */
   #done = 0;
@@ -150,7 +155,7 @@ export class Transfer {
     if (piece.turn !== this.#turn) return;
     if (this.#marks !== null) this.#goOnAt(piece.offset);
     if (piece.offset !== this.#done) throw new MirrorError("bad_content", "a piece is missing or came twice");
-    this.#staged ??= await this.#parts.staging.create();
+    this.#staged ??= await this.#create();
     const before = this.#hash.copy();
     const bytes = unpackPiece(piece, content);
     let copied = false;
@@ -173,6 +178,12 @@ export class Transfer {
     if (wrong) return this.#repair(piece, before, copied);
     this.#done += piece.length;
     if (this.#done - this.#noted >= NOTE_EVERY_BYTES) this.#note(this.#staged, this.#done);
+  }
+
+  async #create(): Promise<Staged> {
+    const staged = await this.#parts.staging.create();
+    this.#parts.partials.hold(staged.path);
+    return staged;
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
@@ -260,15 +271,26 @@ export class Transfer {
     this.#hash = hash;
     this.#done = offset;
     this.#noted = Math.min(this.#noted, offset);
+    if (this.#borrowed) this.#adopt(offset);
     this.#staged?.handle.cutTo(offset);
+  }
+
+  /** The beginning of another path is this file's from now on, if any of it fits; else it stays what it was. */
+  #adopt(offset: number): void {
+    this.#borrowed = false;
+    const staged = this.#staged!;
+    if (offset > 0) return this.#note(staged, offset);
+    this.#staged = null;
+    staged.handle.close();
+    this.#parts.partials.release(staged.path);
   }
 
   /** If a beginning of this file is here, reads it again and tells the sender where it could go on. */
   async #offerPartial(): Promise<boolean> {
-    const { store, peer, tree, staging, clock } = this.#parts;
-    const partial = store.partials.get(peer.number, this.#path);
+    const { peer, tree, staging, partials, clock } = this.#parts;
+    const partial = await partials.take(peer.number, this.#path, this.sizeBytes);
     if (partial === null) return false;
-    const step = Math.max(NOTE_EVERY_BYTES, Math.ceil(partial.verifiedBytes / MAX_MARKS));
+    const step = Math.max(MIN_MARK_BYTES, Math.ceil(partial.verifiedBytes / MAX_MARKS));
     const marks = new Map<number, Hash>();
     try {
       const file = await tree.openRead(partial.staged);
@@ -289,19 +311,19 @@ export class Transfer {
       } finally {
         file.close();
       }
-      this.#staged = { path: partial.staged, handle: await tree.reopen(partial.staged) };
+      // Shorter than was noted (a power cut): no place of it is checked.
+      if (marks.size > 0) this.#staged = { path: partial.staged, handle: await tree.reopen(partial.staged) };
     } catch (error) {
+      // It is not there any more, or cannot be read.
       if (!(error instanceof FileError)) throw error;
-      // It is not there any more, or cannot be read: then it is no help.
-      store.partials.remove(peer.number, this.#path);
+    }
+    if (this.#staged === null) {
+      partials.release(partial.staged);
+      await partials.drop(partial);
       return false;
     }
     await staging.ensure();
-    if (marks.size === 0) {
-      // Shorter than was noted (a power cut): what comes must not follow what is left of it.
-      this.#staged.handle.cutTo(0);
-      return false;
-    }
+    this.#borrowed = partial.path !== this.#path;
     this.#marks = marks;
     this.#noted = partial.verifiedBytes;
     this.#turn = 1;
@@ -311,19 +333,16 @@ export class Transfer {
 
   /** Writes down how much of the file is here, checked, and where. */
   #note(staged: Staged, verifiedBytes: number): void {
-    const { store, peer, clock } = this.#parts;
+    const { partials, peer, clock } = this.#parts;
     this.#noted = verifiedBytes;
-    // Only a hint: what it says is read and checked again before anything is built on it.
-    store.relaxedTransaction(() =>
-      store.partials.put({
-        peer: peer.number,
-        path: this.#path,
-        staged: staged.path,
-        sizeBytes: this.sizeBytes,
-        verifiedBytes,
-        updatedMs: clock.now(),
-      })
-    );
+    partials.note({
+      peer: peer.number,
+      path: this.#path,
+      staged: staged.path,
+      sizeBytes: this.sizeBytes,
+      verifiedBytes,
+      updatedMs: clock.now(),
+    });
   }
 
   /**
@@ -349,27 +368,51 @@ export class Transfer {
     return this.#staged;
   }
 
-  /** The operation was committed or refused: nothing is left to be continued. */
-  forget(): void {
-    this.#parts.store.partials.remove(this.#parts.peer.number, this.#path);
+  /**
+   * The operation that the whole file belonged to was answered.
+   *
+   * @param isOver Nothing is left to be continued: it was committed or refused.
+   */
+  settled(isOver: boolean): void {
+    if (this.#staged === null) return;
+    const { store, partials } = this.#parts;
+    if (isOver) store.partials.removeStaged(this.#staged.path);
+    partials.release(this.#staged.path);
   }
 
-  /** The link is gone, or the file changed: what was checked stays, to be continued. */
-  async suspend(): Promise<void> {
-    const staged = await this.#end("the transfer was interrupted");
-    if (staged === null) return;
-    // What had been offered and was not gone on with is as good as before.
-    const keepable = this.#marks === null ? this.#done : Math.max(this.#noted, ...this.#marks.keys());
-    if (keepable >= MIN_KEPT_BYTES) return this.#note(staged, keepable);
-    this.forget();
-    await this.#remove(staged.path);
+  /** The sender has given it up, mostly as the file has changed or was moved: what has come is worked in, and kept as by a cut. */
+  abandoned(): Promise<void> {
+    this.#ending = true;
+    return this.#parts.partials.ending(this.#working.then(() => this.suspend()));
+  }
+
+  /** The link is gone: what was checked stays, to be continued. */
+  suspend(): Promise<void> {
+    const { partials } = this.#parts;
+    return partials.ending(this.#endWith("the transfer was interrupted", async (staged) => {
+      // What had been offered and was not gone on with is as good as before.
+      const keepable = this.#marks === null ? this.#done : Math.max(this.#noted, ...this.#marks.keys());
+      if (keepable >= MIN_KEPT_BYTES) this.#note(staged, keepable);
+      else await this.#remove(staged.path);
+    }));
   }
 
   /** Gives up: what was staged goes. */
-  async discard(): Promise<void> {
-    const staged = await this.#end("the transfer was given up");
-    this.forget();
-    if (staged !== null) await this.#remove(staged.path);
+  discard(): Promise<void> {
+    return this.#parts.partials.ending(
+      this.#endWith("the transfer was given up", ({ path }) => this.#remove(path)),
+    );
+  }
+
+  /** Ends, and does something with what was staged; what is the beginning of another path stays that. */
+  async #endWith(why: string, finish: (staged: Staged) => Promise<void>): Promise<void> {
+    const staged = await this.#end(why);
+    if (staged === null) return;
+    try {
+      if (!this.#borrowed) await finish(staged);
+    } finally {
+      this.#parts.partials.release(staged.path);
+    }
   }
 
   /** Takes no more pieces, waits for those that are being worked in, and closes everything; gives what was staged. */
@@ -385,6 +428,7 @@ export class Transfer {
   }
 
   async #remove(path: string): Promise<void> {
+    this.#parts.store.partials.removeStaged(path);
     if (await this.#parts.tree.lstat(path) !== null) await this.#parts.tree.unlink(path);
   }
 

@@ -264,6 +264,10 @@ export class Sender {
       return this.#clearAway(link, obstacle.path, obstacle.kind);
     }
     const { movedFrom } = row;
+    if (movedFrom !== null && this.#inFlight.get(movedFrom)?.large === true) {
+      // What the peer has got of it by then serves under the new name, too.
+      return this.#order.block(row.path, movedFrom);
+    }
     const movable = acked === null && movedFrom !== null && this.#moves.isPossible(link, row.path, movedFrom);
     this.#launch(link, row.path, observed.kind, observed, acked, row.attempts, movable ? movedFrom : null);
   }

@@ -107,7 +107,7 @@ export function recordFailure(
   const still = reply === STILL_THERE;
   if (still) store.pending.remove(peer.number, path);
   // A step on the way (what was in the way could not be deleted) may have no row of its own: the path that waits has one.
-  const others = waitingForIt.filter((waiting) => waiting !== path);
+  const others = settled.action === "delete" ? waitingForIt.filter((waiting) => waiting !== path) : [];
   for (const failed of still ? others : [path, ...others]) {
     const row = store.pending.get(peer.number, failed);
     // It was deleted meanwhile: that an older state could not be sent says nothing of the deletion.

@@ -43,6 +43,11 @@ export class PartialsTable {
     this.#db.run("DELETE FROM partials WHERE peer = ? AND path = ?", peer, path);
   }
 
+  /** Whatever path a staged file was the beginning of, it is no more. */
+  removeStaged(staged: string): void {
+    this.#db.run("DELETE FROM partials WHERE staged = ?", staged);
+  }
+
   /** All of them, the latest first. */
   list(): Partial[] {
     return this.#db.all("SELECT * FROM partials ORDER BY updated_ms DESC, path").map(toPartial);

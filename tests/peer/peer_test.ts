@@ -232,3 +232,72 @@ Deno.test("peers: a log that grows all the time arrives in versions", async () =
   }
   await pair.mirrored();
 });
+
+/** A large file of which Anna has sent a part: Bert's disk has taken so many writes of it, and takes no more until it is let go. */
+async function halfWay(pair: Pair, path: string, sizeBytes: number): Promise<() => void> {
+  let letGo = () => {};
+  const gate = new Promise<void>((resolve) => letGo = resolve);
+  let writes = 0;
+  pair.bert.before = ({ method }) => method === "write" && ++writes > 60 ? gate : undefined;
+  const block = crypto.getRandomValues(new Uint8Array(65_536));
+  const content = new Uint8Array(sizeBytes).map((_, i) => block[i % block.length]! ^ (i >> 16));
+  // Moved in as a whole, so that it is not taken up while it is written.
+  await put(`${pair.anna.folder}/made/${path}`, content);
+  const [top] = path.split("/");
+  await Deno.rename(`${pair.anna.folder}/made/${top}`, `${pair.anna.watched}/${top}`);
+  await eventually("it is half-way", () => assert.ok(writes > 60));
+  return letGo;
+}
+
+/** Bytes that Anna has sent on all her links. */
+const sentBytes = ({ anna }: Pair) => anna.running!.status().total.sentBytes;
+
+const SIZE = 24_000_000;
+
+Deno.test("peers: a large file that is removed while it travels leaves nothing in the other's staging folder", async () => {
+  await using pair = await Pair.running();
+  const letGo = await halfWay(pair, "big", SIZE);
+  await Deno.remove(`${pair.anna.watched}/big`);
+  await eventually("Anna has seen it", () => {
+    assert.deepEqual(pair.anna.command((store) => store.pending.list(1)), []);
+  });
+  letGo();
+  await eventually("in sync", () => assert.equal(pair.anna.running!.status().peers[0]?.inSync, true));
+  await eventually("nothing is left", () => assertAtRest(pair.bert.synced));
+  assert.ok(sentBytes(pair) < SIZE - 1_000_000, `${sentBytes(pair)} bytes were sent`);
+});
+
+Deno.test("peers: a large file that is renamed while it travels, or its folder, goes on where it was", async () => {
+  for (const to of ["d/other", "e/big"]) {
+    await using pair = await Pair.running();
+    const letGo = await halfWay(pair, "d/big", SIZE);
+    const [from, at] = to === "e/big" ? ["d", "e"] : ["d/big", to];
+    await Deno.rename(`${pair.anna.watched}/${from}`, `${pair.anna.watched}/${at}`);
+    await eventually("Anna has seen it", () => {
+      const paths = pair.anna.command((store) => store.pending.list(1).map(({ path }) => path as string));
+      assert.ok(paths.includes(to), `${paths}`);
+    });
+    letGo();
+    await pair.mirrored();
+    await eventually("in sync", () => assert.equal(pair.anna.running!.status().peers[0]?.inSync, true));
+    await eventually("nothing is left", () => assertAtRest(pair.bert.synced));
+    const twice = sentBytes(pair) - SIZE;
+    assert.ok(twice < 8 * 1024 * 1024, `${twice} bytes were sent twice`);
+    pair.anna.assertQuiet();
+    pair.bert.assertQuiet();
+  }
+});
+
+Deno.test("peers: what was begun before a restart, and is gone since, is freed", async () => {
+  await using pair = await Pair.running();
+  const letGo = await halfWay(pair, "big", SIZE);
+  const stopped = pair.anna.stop();
+  letGo();
+  await stopped;
+  await eventually("a beginning is kept", () => {
+    assert.equal(pair.bert.command((store) => store.partials.list()).length, 1);
+  });
+  await Deno.remove(`${pair.anna.watched}/big`);
+  await pair.anna.start();
+  await eventually("nothing is left", () => assertAtRest(pair.bert.synced));
+});

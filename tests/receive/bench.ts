@@ -29,6 +29,7 @@ export class ReceiveBench implements AsyncDisposable {
   readonly anna: KnownPeer;
   readonly bert: KnownPeer;
   readonly #ends: FarEnd[] = [];
+  readonly #links = new Map<FarEnd, Link>();
 
   private constructor(
     readonly folder: string,
@@ -109,7 +110,16 @@ export class ReceiveBench implements AsyncDisposable {
       .then((error) => link.close(error ?? new Error("ended") as never));
     const end = new FarEnd(far);
     this.#ends.push(end);
+    this.#links.set(end, link);
     return end;
+  }
+
+  /** The link of a far end is lost, and what it brought is done with. */
+  async cut(end: FarEnd): Promise<void> {
+    end.close();
+    const link = this.#links.get(end)!;
+    await link.closed;
+    await this.receiver.release(link);
   }
 
   /** Waits until nothing is being committed and the staging folder has gone. */

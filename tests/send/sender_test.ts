@@ -329,6 +329,15 @@ Deno.test("send: a folder is not deleted while something is still on its way int
   assert.equal(bench.operations.filter((operation) => operation === "delete d/").length, 1);
 });
 
+/** A file that is more than the window holds, and nothing that could be packed: it stops half-way. */
+async function halfWay(bench: SendBench, path: string): Promise<void> {
+  const block = crypto.getRandomValues(new Uint8Array(65_536));
+  await bench.write(path, new Uint8Array(320 * block.length).map((_, i) => block[i % block.length]!));
+  await bench.observe(path);
+  const pieces = () => bench.far.frames.filter(({ header }) => header.action === "piece");
+  await eventually("it travels", () => assert.ok(pieces().length > 10));
+}
+
 Deno.test("send: a large file that is removed while it travels is given up at once, and its deletion does not wait", async () => {
   // No time passes: what waits for another attempt waits for ever.
   await using bench = await SendBench.open(new ManualClock());
@@ -336,18 +345,34 @@ Deno.test("send: a large file that is removed while it travels is given up at on
   await bench.observe("big");
   bench.attach();
   await bench.inSync();
-  // More than the window holds, and nothing that could be packed: it stops half-way.
-  const block = crypto.getRandomValues(new Uint8Array(65_536));
-  await bench.write("big", new Uint8Array(320 * block.length).map((_, i) => block[i % block.length]!));
-  await bench.observe("big");
-  const actions = () => bench.far.frames.map(({ header }) => header.action);
-  await eventually("it travels", () => assert.ok(actions().filter((a) => a === "piece").length > 10));
+  await halfWay(bench, "big");
   await Deno.remove(`${bench.watched}/big`);
   await bench.observe("big");
   await bench.far.send({ action: "credit", bytes: 2_000_000 });
   await bench.inSync();
-  assert.ok(actions().includes("abort"), "the peer is told");
+  assert.ok(bench.far.frames.some(({ header }) => header.action === "abort"), "the peer is told");
   assert.deepEqual(bench.operations, ["create big", "delete big"]);
+});
+
+Deno.test("send: a large file that is renamed while it travels goes on when it was given up under its old name", async () => {
+  await using bench = await SendBench.open(new ManualClock());
+  bench.attach();
+  await halfWay(bench, "big");
+  await Deno.rename(`${bench.watched}/big`, `${bench.watched}/new`);
+  // The new name is seen first.
+  await bench.observe("new");
+  const before = bench.far.frames.length;
+  await bench.far.send({ action: "credit", bytes: 1_000_000 });
+  await eventually("some more went", () => assert.ok(bench.far.frames.length >= before + 3));
+  await bench.observe("big");
+  await bench.far.send({ action: "credit", bytes: 30_000_000 });
+  await bench.inSync();
+  const pieces = bench.far.frames.filter(({ header }) =>
+    header.action === "piece" || header.action === "abort"
+  );
+  const steps = pieces.map(({ header }) => header.action === "abort" ? "abort" : String(header.path));
+  assert.deepEqual(steps.filter((step, i) => step !== steps[i - 1]), ["big", "abort", "new"]);
+  assert.deepEqual(bench.operations, ["create new"]);
 });
 
 Deno.test("send: a path that the database does not know but that is on the disk is not deleted", async () => {
