@@ -1,6 +1,6 @@
 import type { EventSink } from "../domain/events.ts";
 import type { RawHeader } from "../domain/header.ts";
-import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
 import type { PeerLinkStatus, Problem, RunStatus, TransferProgress } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
@@ -147,9 +147,10 @@ class PeerRun implements RunningPeer {
             path: operation.path,
             peer,
           });
-        } else if (outcome.code === "no_space") this.#noSpaceMs = clock.now();
+        } else this.#onRefused(outcome.code);
         this.#tellSettledSoon();
       },
+      onRefused: (code) => this.#onRefused(code),
     });
     this.#receiver = receiver;
     this.#verification = new Verification({
@@ -221,6 +222,10 @@ class PeerRun implements RunningPeer {
       this.#cancelOnce = once.cancel;
       once.result.then(this.#resolveFinished);
     }
+  }
+
+  #onRefused(code: ErrorCode): void {
+    if (code === "no_space") this.#noSpaceMs = this.#parts.clock.now();
   }
 
   async stop(): Promise<void> {

@@ -4,6 +4,8 @@ import { MirrorError } from "../domain/mirror_error.ts";
 
 /** The longest content of a piece, as it travels and unpacked; ours are a quarter of that. */
 export const MAX_PIECE_BYTES = 1024 * 1024;
+/** What one piece may make by copying: a script of a few bytes could fill the disk else. Ours make a quarter of that. */
+export const MAX_MADE_BYTES = 64 * 1024 * 1024;
 
 /** The smallest chunk that zlib can be told to unpack into. */
 const MIN_CHUNK_BYTES = 64;
@@ -39,12 +41,18 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
     throw new MirrorError("bad_header", 'the field "digest" is not a SHA-256 in hex');
   }
   const script = coding.startsWith("script");
+  const length = coding === "plain" && header["length"] === undefined
+    ? contentBytes
+    : count(header, "length");
+  if (length > MAX_MADE_BYTES) {
+    throw new MirrorError("bad_content", `a piece makes more than ${MAX_MADE_BYTES} bytes`);
+  }
   if ((script || base !== null) && (typeof base !== "string" || !HASH.test(base))) {
     throw new MirrorError("bad_header", 'the field "base" is not a SHA-256 in hex');
   }
   return {
     offset: count(header, "offset"),
-    length: coding === "plain" && header["length"] === undefined ? contentBytes : count(header, "length"),
+    length,
     turn: header["turn"] === undefined ? 0 : count(header, "turn"),
     digest,
     rawBytes: packed ? count(header, "raw") : null,

@@ -61,8 +61,10 @@ export interface ReceiverParts {
   readonly random: Random;
   readonly system: "windows" | "unix";
   readonly onEvent: EventSink;
-  /** Told of every operation that was applied and of every one that was refused. */
+  /** Told of every operation that was applied, and of every one that was refused when it had come whole. */
   readonly onReceived: (peer: string, operation: Operation, outcome: Outcome) => void;
+  /** Told of what was refused before it had come whole. */
+  readonly onRefused: (code: ErrorCode) => void;
 }
 
 /** The receiving side of a home: takes operations off links, stages and verifies their content, has them committed, answers. */
@@ -402,6 +404,11 @@ export class Receiver {
         staging: this.#staging,
         partials: this.#partials,
         clock: this.#parts.clock,
+        checkRoom: (bytes) => {
+          // What a reading of before says has been taken since by this very transfer.
+          this.#room = null;
+          return this.#checkRoom(bytes, link.peer.number, header["path"] as RelativePath);
+        },
         copyOf: (path) => this.#copies.get(path) ?? null,
         resume: ({ turn, marks, plainUntil, lacks, has }) => {
           const more = {
@@ -546,7 +553,8 @@ export class Receiver {
     return neededBytes + SPARE_BYTES - (this.#room.bytes ?? Infinity);
   }
 
-  #noteRefusal(link: Link, header: RawHeader, code: string, message: string): void {
+  #noteRefusal(link: Link, header: RawHeader, code: ErrorCode, message: string): void {
+    this.#parts.onRefused(code);
     const text = (field: string) =>
       typeof header[field] === "string" ? (header[field] as string).slice(0, 4096) : null;
     const { clock, store, onEvent } = this.#parts;

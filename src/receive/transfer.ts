@@ -54,6 +54,8 @@ export interface TransferParts {
   readonly staging: Staging;
   readonly partials: Partials;
   readonly clock: Clock;
+  /** Throws when the disk has no room for so many bytes more. */
+  readonly checkRoom: (bytes: number) => Promise<void>;
   /** The copy that was made of the file when it was found edited by hand, if there is one. */
   readonly copyOf: (path: RelativePath) => string | null;
   /** Sends a {@linkcode Resume} to the sender. */
@@ -76,6 +78,8 @@ export class Transfer {
   #hash: Hash = createHash("sha256");
   /** Bytes from the start that are written and checked. */
   #done = 0;
+  /** Bytes for which the disk was found to have room. */
+  #roomFor: number;
   #noted = 0;
   #unflushed = 0;
   #wireBytes = 0;
@@ -94,6 +98,7 @@ export class Transfer {
   constructor(parts: TransferParts) {
     this.#parts = parts;
     this.#startedMs = parts.clock.now();
+    this.#roomFor = this.sizeBytes;
   }
 
   /** The size that the first piece has announced; a hint, for progress and for the room on the disk. */
@@ -155,6 +160,12 @@ export class Transfer {
     if (piece.turn !== this.#turn) return;
     if (this.#marks !== null) this.#goOnAt(piece.offset);
     if (piece.offset !== this.#done) throw new MirrorError("bad_content", "a piece is missing or came twice");
+    const end = piece.offset + piece.length;
+    if (end > this.#roomFor) {
+      // More than was announced.
+      await this.#parts.checkRoom(end - this.#roomFor);
+      this.#roomFor = end;
+    }
     this.#staged ??= await this.#create();
     const before = this.#hash.copy();
     const bytes = unpackPiece(piece, content);

@@ -81,6 +81,7 @@ export class ReceiveBench implements AsyncDisposable {
       system: "unix",
       onEvent: (event) => this.events.push(event),
       onReceived: (_peer, operation, outcome) => this.received.push({ operation, outcome }),
+      onRefused: () => {},
     });
   }
 

@@ -220,3 +220,25 @@ Deno.test("pieces: a beginning that is shorter than was noted spoils nothing", a
   await anna.accepted(create);
   assert.equal(sha256(await Deno.readFile(`${bench.synced}/big`)), sha256(OLD));
 });
+
+Deno.test("pieces: more than was announced is taken only if the disk has room for it", async () => {
+  await using bench = await ReceiveBench.open();
+  let free = 16 * 1024 * 1024 + 1_200_000;
+  bench.tree.freeBytes = () => Promise.resolve(free);
+  bench.tree.after = ({ method, args }) => {
+    if (method === "write") free -= Number(args[1]);
+    if (method === "unlink") free += 1_000_000;
+  };
+  const anna = bench.link();
+  const create = operation("create", "big", OLD);
+  const answer = anna.refused(
+    { ...piece(create.id, OLD, 0, 500_000, { size: 10 }), id: create.id },
+    OLD.subarray(0, 500_000),
+  );
+  for (let at = 500_000; at < 2_000_000; at += 500_000) {
+    await anna.send(piece(create.id, OLD, at, at + 500_000), OLD.subarray(at, at + 500_000));
+  }
+  assert.equal((await answer).code, "no_space");
+  await anna.accepted(operation("create", "small", "s"), "s");
+  await bench.rest();
+});
