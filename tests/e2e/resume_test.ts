@@ -36,7 +36,7 @@ for (const victim of ["sender", "receiver"] as const) {
     await using peers = await pair({ dials: "a" });
     const { a, b } = peers;
     // Without a limit the window is larger, and so is what can be lost of it.
-    const limit = victim === "sender" ? ["--limit", "100MB/s"] : [];
+    const limit = victim === "sender" ? ["--limit", "200MB/s"] : [];
     const content = new Uint8Array(SIZE);
     for (let at = 0; at < SIZE; at += 65_536) crypto.getRandomValues(content.subarray(at, at + 65_536));
     await Deno.writeFile(`${a.watched}/large`, content);
