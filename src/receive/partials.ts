@@ -42,17 +42,13 @@ export class Partials {
    */
   async take(peer: number, path: RelativePath, sizeBytes: number): Promise<Partial | null> {
     await Promise.all(this.#endings);
-    const found = this.#find(peer, path, sizeBytes);
+    const found = this.find(peer, path, sizeBytes);
     if (found !== null) this.#inUse.add(found.staged);
     return found;
   }
 
-  /** Bytes of the file that are here already, and will not need room again. */
-  bytesFor(peer: number, path: RelativePath, sizeBytes: number): number {
-    return this.#find(peer, path, sizeBytes)?.verifiedBytes ?? 0;
-  }
-
-  #find(peer: number, path: RelativePath, sizeBytes: number): Partial | null {
+  /** The beginning that {@linkcode take} would give, without taking it. */
+  find(peer: number, path: RelativePath, sizeBytes: number): Partial | null {
     const free = this.#parts.store.partials.list()
       .filter((partial) => partial.peer === peer && !this.#inUse.has(partial.staged));
     return free.find((partial) => partial.path === path) ??
@@ -117,13 +113,13 @@ export class Partials {
   }
 
   /**
-   * Frees at least `bytes`, the oldest beginnings first; none if all of them are not enough. What the new file can go on with
-   * stays.
+   * Frees at least `bytes`, the oldest beginnings first; none if all of them are not enough.
+   *
+   * @param spared The staged file of one that stays, as the file that needs the room goes on with it.
    */
-  async makeRoom(bytes: number, peer: number, path: RelativePath, sizeBytes: number): Promise<void> {
-    const needed = this.#find(peer, path, sizeBytes)?.staged;
+  async makeRoom(bytes: number, spared: string | null): Promise<void> {
     const others = this.#parts.store.partials.list()
-      .filter(({ staged }) => staged !== needed && !this.#inUse.has(staged));
+      .filter(({ staged }) => staged !== spared && !this.#inUse.has(staged));
     let freed = 0;
     if (others.reduce((sum, { verifiedBytes }) => sum + verifiedBytes, 0) < bytes) return;
     for (const partial of others.reverse()) {

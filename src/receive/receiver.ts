@@ -245,7 +245,7 @@ export class Receiver {
     }
     if (operation.offer) return await this.#takeOffer(link, intake, operation, headBytes, costBytes);
     const bears = bearsContent(operation);
-    if (bears) await this.#checkRoom(operation.sizeBytes, link.peer.number, operation.path);
+    if (bears) await this.#checkRoom(operation.sizeBytes);
     let body: Uint8Array | Staged | null = null;
     if (bears && !operation.compressed && operation.sizeBytes <= SMALL_BYTES) {
       body = await content.rest();
@@ -285,7 +285,7 @@ export class Receiver {
     headBytes: number,
     costBytes: number,
   ): Promise<void> {
-    await this.#checkRoom(operation.sizeBytes, link.peer.number, operation.path);
+    await this.#checkRoom(operation.sizeBytes);
     const copied = copyContent(
       { ...this.#parts, staging: this.#staging },
       link.peer.number,
@@ -407,7 +407,7 @@ export class Receiver {
         checkRoom: (bytes) => {
           // What a reading of before says has been taken since by this very transfer.
           this.#room = null;
-          return this.#checkRoom(bytes, link.peer.number, header["path"] as RelativePath);
+          return this.#checkRoom(bytes);
         },
         copyOf: (path) => this.#copies.get(path) ?? null,
         resume: ({ turn, marks, plainUntil, lacks, has }) => {
@@ -423,8 +423,9 @@ export class Receiver {
       try {
         transfer.checkFirst(this.#parts.system);
         const path = header["path"] as RelativePath;
-        const isHere = this.#partials.bytesFor(link.peer.number, path, transfer.sizeBytes);
-        await this.#checkRoom(transfer.sizeBytes - isHere, link.peer.number, path, transfer.sizeBytes);
+        // What is here of it already needs no room again.
+        const begun = this.#partials.find(link.peer.number, path, transfer.sizeBytes);
+        await this.#checkRoom(transfer.sizeBytes - (begun?.verifiedBytes ?? 0), begun?.staged);
       } catch (error) {
         transfer.fail(error);
       }
@@ -527,15 +528,10 @@ export class Receiver {
   }
 
   /** Beginnings of other files go before a file that comes now is refused. */
-  async #checkRoom(
-    neededBytes: number,
-    peer: number,
-    path: RelativePath,
-    sizeBytes = neededBytes,
-  ): Promise<void> {
+  async #checkRoom(neededBytes: number, spared: string | null = null): Promise<void> {
     const missing = await this.#missingBytes(neededBytes);
     if (missing <= 0) return;
-    await this.#partials.makeRoom(missing, peer, path, sizeBytes);
+    await this.#partials.makeRoom(missing, spared);
     this.#room = null;
     if (await this.#missingBytes(neededBytes) <= 0) return;
     throw new MirrorError(

@@ -158,7 +158,7 @@ export class Transfer {
       if (piece.bare && await this.#offerRemnant(this.#hash.copy())) return;
     }
     if (piece.turn !== this.#turn) return;
-    if (this.#marks !== null) this.#goOnAt(piece.offset);
+    if (this.#marks !== null) await this.#goOnAt(piece.offset);
     if (piece.offset !== this.#done) throw new MirrorError("bad_content", "a piece is missing or came twice");
     const end = piece.offset + piece.length;
     if (end > this.#roomFor) {
@@ -275,25 +275,27 @@ export class Transfer {
   }
 
   /** The sender goes on at one of the places that it was told, or from the start. */
-  #goOnAt(offset: number): void {
+  async #goOnAt(offset: number): Promise<void> {
     const hash = offset === 0 ? createHash("sha256") : this.#marks!.get(offset);
     if (hash === undefined) throw new MirrorError("bad_content", "a piece begins where it was not asked to");
     this.#marks = null;
     this.#hash = hash;
     this.#done = offset;
     this.#noted = Math.min(this.#noted, offset);
-    if (this.#borrowed) this.#adopt(offset);
+    if (this.#borrowed) await this.#adopt(offset);
     this.#staged?.handle.cutTo(offset);
   }
 
   /** The beginning of another path is this file's from now on, if any of it fits; else it stays what it was. */
-  #adopt(offset: number): void {
+  async #adopt(offset: number): Promise<void> {
     this.#borrowed = false;
     const staged = this.#staged!;
     if (offset > 0) return this.#note(staged, offset);
     this.#staged = null;
     staged.handle.close();
     this.#parts.partials.release(staged.path);
+    // It was taken for a part of this file when the room was looked at.
+    await this.#parts.checkRoom(this.sizeBytes);
   }
 
   /** If a beginning of this file is here, reads it again and tells the sender where it could go on. */

@@ -153,6 +153,23 @@ Deno.test("partials: it is freed when its path is deleted, and when its sender h
   }
 });
 
+Deno.test("partials: another file of the same size gets the room, when there is not enough for both", async () => {
+  const { bench, anna } = await withBeginning();
+  await using _ = bench;
+  const create = { ...operation("create", "b", FILE), pieces: true };
+  await resumed(anna, create.id, "b");
+  let free = 20 * MB;
+  bench.tree.freeBytes = () => Promise.resolve(free);
+  bench.tree.after = ({ method }) => {
+    if (method === "unlink") free = 30 * MB;
+  };
+  await sendPieces(anna, create.id, "b", 0, FILE.length, 1);
+  await anna.accepted({ ...create, turn: 1 });
+  assert.equal(sha256(await Deno.readFile(`${bench.synced}/b`)), sha256(FILE));
+  assert.deepEqual(bench.store.partials.list(), []);
+  await bench.rest();
+});
+
 /** A row and its staged file. */
 async function keep(bench: ReceiveBench, path: string, ageMs: number, verifiedBytes = 2 * MB): Promise<void> {
   const staged = `.mirrorsync-staging/new-${path}`;
