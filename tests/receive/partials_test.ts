@@ -8,7 +8,7 @@ import type { FarEnd } from "./support.ts";
 
 const MB = 1_000_000;
 const LARGE = crypto.getRandomValues(new Uint8Array(65_536));
-const FILE = new Uint8Array(12 * MB).map((_, i) => LARGE[i % LARGE.length]! ^ (i >> 16));
+const FILE = new Uint8Array(8 * MB).map((_, i) => LARGE[i % LARGE.length]! ^ (i >> 16));
 
 async function sendPieces(anna: FarEnd, id: string, path: string, from: number, to: number, turn = 0) {
   for (let offset = from; offset < to; offset += 500_000) {
@@ -19,10 +19,10 @@ async function sendPieces(anna: FarEnd, id: string, path: string, from: number, 
   }
 }
 
-/** A file of which 10 MB came before its sender gave it up. */
+/** A file of which 5 MB came before its sender gave it up. */
 async function withBeginning(
   path = "a/big",
-  bytes = 10 * MB,
+  bytes = 5 * MB,
 ): Promise<{ bench: ReceiveBench; anna: FarEnd }> {
   const bench = await ReceiveBench.open();
   const anna = bench.link();
@@ -30,7 +30,7 @@ async function withBeginning(
   return { bench, anna };
 }
 
-async function begin(bench: ReceiveBench, anna: FarEnd, path: string, bytes = 10 * MB): Promise<void> {
+async function begin(bench: ReceiveBench, anna: FarEnd, path: string, bytes = 5 * MB): Promise<void> {
   const { id } = operation("create", path, FILE);
   await sendPieces(anna, id, path, 0, bytes);
   await anna.send({ action: "abort", id });
@@ -59,7 +59,7 @@ Deno.test("partials: a file that was moved half-way goes on under its new name",
     await using _ = bench;
     const create = { ...operation("create", path, FILE), pieces: true };
     const [offset, digest] = await resumed(anna, create.id, path);
-    assert.equal(offset, 10 * MB);
+    assert.equal(offset, 5 * MB);
     assert.equal(digest, sha256(FILE.subarray(0, offset)));
     await sendPieces(anna, create.id, path, offset, FILE.length, 1);
     await anna.accepted({ ...create, turn: 1 });
@@ -75,12 +75,12 @@ Deno.test("partials: under its new name it can be cut again, and be killed", asy
   const { id } = operation("create", "b", FILE);
   const [offset] = await resumed(anna, id, "b");
   await sendPieces(anna, id, "b", offset, offset + 1_500_000, 1);
-  await eventually("it went on", () => assert.equal(bench.receiver.transfers()[0]?.doneBytes, 11_500_000));
+  await eventually("it went on", () => assert.equal(bench.receiver.transfers()[0]?.doneBytes, 6_500_000));
   await using again = await bench.restarted();
   const [partial, ...others] = again.store.partials.list();
   assert.deepEqual(others, [], "one staged file, one row");
   assert.equal(partial?.path, "b");
-  assert.ok(partial.verifiedBytes >= 10_500_000, `${partial.verifiedBytes} are noted`);
+  assert.ok(partial.verifiedBytes >= 5_500_000, `${partial.verifiedBytes} are noted`);
   const next = again.link();
   const create = { ...operation("create", "b", FILE), pieces: true };
   const [further] = await resumed(next, create.id, "b");
@@ -101,9 +101,9 @@ Deno.test("partials: another file of the same size costs nothing of what is kept
   await anna.accepted({ ...create, turn: 1 });
   assert.equal(sha256(await Deno.readFile(`${bench.synced}/b`)), sha256(FILE));
   const [kept, ...others] = bench.store.partials.list();
-  assert.deepEqual([kept?.path, kept?.verifiedBytes, others.length], ["a/big", 10 * MB, 0]);
+  assert.deepEqual([kept?.path, kept?.verifiedBytes, others.length], ["a/big", 5 * MB, 0]);
   const [offset] = await resumed(anna, operation("create", "a/big", FILE).id, "a/big");
-  assert.equal(offset, 10 * MB);
+  assert.equal(offset, 5 * MB);
 });
 
 Deno.test("partials: one that is only offered stays what it was when the link is cut, or the transfer refused", async () => {
@@ -117,7 +117,7 @@ Deno.test("partials: one that is only offered stays what it was when the link is
     await eventually("it is over", () => assert.equal(bench.receiver.transfers().length, 0));
     const next = bench.link();
     const [offset] = await resumed(next, operation("create", "a/big", FILE).id, "a/big");
-    assert.equal(offset, 10 * MB, end);
+    assert.equal(offset, 5 * MB, end);
   }
 });
 
@@ -128,7 +128,7 @@ Deno.test("partials: two files at once do not go on with the same one", async ()
   await resumed(anna, b!.id, "b");
   await sendPieces(anna, c!.id, "c", 0, FILE.length);
   await anna.accepted(c!);
-  await sendPieces(anna, b!.id, "b", 10 * MB, FILE.length, 1);
+  await sendPieces(anna, b!.id, "b", 5 * MB, FILE.length, 1);
   await anna.accepted({ ...b!, turn: 1 });
   for (const path of ["b", "c"]) {
     assert.equal(sha256(await Deno.readFile(`${bench.synced}/${path}`)), sha256(FILE));
@@ -203,7 +203,7 @@ Deno.test("partials: while the program runs, those that are too old, too many or
   const [latest, ...others] = kept(bench);
   assert.equal(latest, "large1");
   assert.ok(others.length > 0 && !others.includes("large0"), "no more than what is free beside them");
-  freeIs(bench, 10 * MB);
+  freeIs(bench, 5 * MB);
   await bench.receiver.sweep();
   assert.deepEqual([kept(bench), staged(bench)], [[], []]);
 });
@@ -215,7 +215,7 @@ Deno.test("partials: a file that needs the room gets it; what is here of it need
   freeIs(bench, 20 * MB);
   await keep(bench, "other", 1000, 50 * MB);
   const [offset] = await resumed(anna, operation("create", "a/big", FILE).id, "a/big");
-  assert.equal(offset, 10 * MB);
+  assert.equal(offset, 5 * MB);
   assert.ok(await exists(`${bench.synced}/.mirrorsync-staging/new-other`));
   await anna.accepted(operation("create", "small", "s"), "s");
   let free = 1 * MB;
@@ -250,7 +250,7 @@ Deno.test("partials: a refusal for want of room leaves the beginning for when th
     assert.equal((await anna.request(operation("create", "s", "s"), "s")).header.status, "ok");
   }, { everyMs: 100 });
   const [offset] = await resumed(anna, operation("create", "a/big", FILE).id, "a/big");
-  assert.equal(offset, 10 * MB);
+  assert.equal(offset, 5 * MB);
   await bench.cut(anna);
   await bench.receiver.completed(bench.anna);
   await bench.rest();
