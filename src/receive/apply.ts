@@ -102,7 +102,9 @@ export class Applier {
     const now = await this.#lookAt(path);
     if (now?.kind !== "file" || now.sizeBytes !== wanted.sizeBytes) throw contentNeeded(path);
     const row = owners.own;
-    const known = row !== null && sameMark(now, row) ? row.state.hash : await hashFile(this.#tree, path);
+    const known = row !== null && sameMark(now, row)
+      ? row.state.hash
+      : await hashFile(this.#tree, path, this.#clock);
     if (known !== wanted.hash) throw contentNeeded(path);
     if (now.mtimeMs !== wanted.mtimeMs) await this.#tree.setTimes(path, wanted.mtimeMs);
     if (now.executable !== null && now.executable !== wanted.executable) {
@@ -373,7 +375,8 @@ export class Applier {
   /** Whether the file is as the peer left it: nobody here would miss it. */
   async #isOurs(path: string, now: FileStat, row: Synced): Promise<boolean> {
     if (sameMark(now, row)) return true;
-    return now.sizeBytes === row.state.sizeBytes && await hashFile(this.#tree, path) === row.state.hash;
+    return now.sizeBytes === row.state.sizeBytes &&
+      await hashFile(this.#tree, path, this.#clock) === row.state.hash;
   }
 
   async #isReplaceable(path: string, now: FileStat, row: Synced | null, wanted: PathState): Promise<boolean> {
@@ -382,7 +385,7 @@ export class Applier {
       state?.sizeBytes === now.sizeBytes && state.kind === "file"
     );
     if (couldBe.length === 0) return false;
-    const hash = await hashFile(this.#tree, path);
+    const hash = await hashFile(this.#tree, path, this.#clock);
     return couldBe.some((state) => state!.hash === hash);
   }
 

@@ -103,7 +103,7 @@ async function inspectOne(
     if (now === null || now.kind !== "file") return "gone";
     const sameMode = now.executable === null || now.executable === state.executable;
     if (sameMark(now, row) && sameMode) return "same";
-    if (now.sizeBytes !== state.sizeBytes || await hashFile(tree, path) !== state.hash) {
+    if (now.sizeBytes !== state.sizeBytes || await hashFile(tree, path, clock) !== state.hash) {
       const copy = await freeConflictPath(tree, path, clock.now());
       // After a crash the empty place must not pass for a deletion by hand.
       store.transaction(() => store.intents.add({ peer, path, aside: copy, state: null }));

@@ -26,7 +26,7 @@ export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<
   // Folders that are gone, or a symlink in their place: nothing is looked at or put back through that.
   const reachable = await hasRealParents(tree, path);
   const now = reachable ? await tree.lstat(path) : null;
-  const isDone = state === null ? now === null : await holds(tree, path, now, state);
+  const isDone = state === null ? now === null : await holds(parts, path, now, state);
   if (!isDone && now === null && old !== null && reachable) return await tree.rename(aside, path);
   if (old !== null) {
     const isSame = isDone && now !== null && old.inode === now.inode && old.inode !== 0;
@@ -45,14 +45,14 @@ export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<
 
 /** Whether what a path shows is the state that it was to get. */
 async function holds(
-  tree: FileTree,
+  { tree, clock }: RecoverParts,
   path: RelativePath,
   now: FileStat | null,
   state: PathState,
 ): Promise<boolean> {
   if (now?.kind !== state.kind) return false;
   if (state.kind === "folder") return true;
-  return now.sizeBytes === state.sizeBytes && await hashFile(tree, path) === state.hash;
+  return now.sizeBytes === state.sizeBytes && await hashFile(tree, path, clock) === state.hash;
 }
 
 /** What waits aside is the version before: it goes only if it is exactly what the peer had sent, or has sent now. */
@@ -63,7 +63,7 @@ async function settleAside(
   reachable: boolean,
 ): Promise<void> {
   if (old.kind === "file") {
-    const hash = await hashFile(tree, aside);
+    const hash = await hashFile(tree, aside, clock);
     if (hash === store.synced.get(peer, path)?.state.hash || hash === state?.hash) {
       return await tree.unlink(aside);
     }

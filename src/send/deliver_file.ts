@@ -140,8 +140,8 @@ async function knownHash(parts: DeliveryParts, file: ReadHandle, stat: FileStat)
   if (restless || !mayOffer || !link.has("offer")) return null;
   if (observed.hash !== null && !observed.provisional) return observed.hash;
   if (acked?.sizeBytes !== stat.sizeBytes && !peerHas.size(stat.sizeBytes)) return null;
-  const hash = await hashOpen(file, stat, observed);
-  await confirmVersion(file, stat, hash, observed, false);
+  const hash = await hashOpen(file, stat, observed, parts.clock);
+  await confirmVersion(file, stat, hash, observed, false, parts.clock);
   return hash === acked?.hash || peerHas.content(hash) ? hash : null;
 }
 
@@ -172,7 +172,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
     for (;;) {
       const passed = await outgoing.pass();
       if (passed === null) break;
-      await confirmVersion(file, stat, passed.hash, observed, restless);
+      await confirmVersion(file, stat, passed.hash, observed, restless, parts.clock);
       const state = stateOf(parts, stat, passed.hash);
       const header = { ...headerOf(parts, state), pieces: true, turn: outgoing.turn };
       await link.credit(0, false);
@@ -209,9 +209,9 @@ async function inOneFrame(
 ): Promise<Delivery> {
   const { link, observed } = parts;
   const compress = await shrinks(file, stat);
-  const hash = known ?? await hashOpen(file, stat, observed);
+  const hash = known ?? await hashOpen(file, stat, observed, parts.clock);
   const contentBytes = compress ? await lengthOf(packed(file, stat)) : stat.sizeBytes;
-  await confirmVersion(file, stat, hash, observed, parts.restless);
+  await confirmVersion(file, stat, hash, observed, parts.restless, parts.clock);
   const state = stateOf(parts, stat, hash);
   const header = { ...headerOf(parts, state), compressed: compress };
   const answer = link.expectReply(parts.id);

@@ -91,8 +91,8 @@ export class Moves {
   async #hash(observed: Observation): Promise<string> {
     const { file, stat } = await openObserved(this.#tree, observed, false);
     try {
-      const hash = await hashOpen(file, stat, observed);
-      await confirmVersion(file, stat, hash, observed, false);
+      const hash = await hashOpen(file, stat, observed, this.#clock);
+      await confirmVersion(file, stat, hash, observed, false, this.#clock);
       return hash;
     } finally {
       file.close();

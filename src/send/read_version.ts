@@ -1,7 +1,8 @@
 import { createHash, hash as hashOf } from "node:crypto";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type FileStat, type Observation, sameStat } from "../domain/observation.ts";
-import type { FileTree, ReadHandle } from "../domain/ports.ts";
+import type { Clock, FileTree, ReadHandle } from "../domain/ports.ts";
+import { Slices } from "../domain/slices.ts";
 import { observedStat } from "../watch/sighting.ts";
 
 /** The content of a file at one moment: a version that existed as a whole. */
@@ -81,7 +82,7 @@ async function readRestless(
 }
 
 /**
- * SHA-256 of the first `stat.sizeBytes` bytes of an open file.
+ * SHA-256 of the first `stat.sizeBytes` bytes of an open file. Others get their turn in between.
  *
  * @throws {MirrorError} `changed_while_reading` when the file is shorter.
  */
@@ -89,8 +90,10 @@ export async function hashOpen(
   file: ReadHandle,
   stat: FileStat,
   observed: Observation,
+  clock: Clock,
 ): Promise<string> {
   const hash = createHash("sha256");
+  const slices = new Slices(clock);
   const buffer = new Uint8Array(READ_BYTES);
   for (let offset = 0; offset < stat.sizeBytes;) {
     const part = buffer.subarray(0, Math.min(READ_BYTES, stat.sizeBytes - offset));
@@ -98,6 +101,7 @@ export async function hashOpen(
     if (count === 0) throw changed(observed);
     hash.update(part.subarray(0, count));
     offset += count;
+    if (slices.over) await slices.rest();
   }
   return hash.digest("hex");
 }
@@ -114,9 +118,10 @@ export async function confirmVersion(
   hash: string,
   observed: Observation,
   restless: boolean,
+  clock: Clock,
 ): Promise<void> {
   if (sameStat(observedStat(await file.stat()), stat)) return;
-  if (!restless || await hashOpen(file, stat, observed) !== hash) throw changed(observed);
+  if (!restless || await hashOpen(file, stat, observed, clock) !== hash) throw changed(observed);
 }
 
 function changed({ path }: Observation): MirrorError {
