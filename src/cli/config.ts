@@ -51,6 +51,12 @@ const FOLDER = text("the path of a folder", (path) => {
 });
 const SCAN_RULE = 'must be a time from 1 second to 24 hours: "10m", "90s", "1h", or a number of seconds';
 const DAYS_RULE = `must be a whole number of days from 1 to ${MAX_LOG_DAYS}`;
+const DAYS = v.pipe(
+  v.number(DAYS_RULE),
+  v.integer(DAYS_RULE),
+  v.minValue(1, DAYS_RULE),
+  v.maxValue(MAX_LOG_DAYS, DAYS_RULE),
+);
 
 const SCHEMA = v.object({
   name: v.exactOptional(
@@ -72,14 +78,8 @@ const SCHEMA = v.object({
       v.maxValue(MAX_SCAN_MS, SCAN_RULE),
     ),
   ),
-  log_days: v.exactOptional(
-    v.pipe(
-      v.number(DAYS_RULE),
-      v.integer(DAYS_RULE),
-      v.minValue(1, DAYS_RULE),
-      v.maxValue(MAX_LOG_DAYS, DAYS_RULE),
-    ),
-  ),
+  log_days: v.exactOptional(DAYS),
+  audit_days: v.exactOptional(DAYS),
   limit: v.exactOptional(
     v.pipe(
       v.union([v.string(), v.number()], `must be ${BYTE_RATE_RULE}`),
@@ -134,6 +134,7 @@ export function parseConfig(source: string, file: string): Config {
     settings: {
       scanIntervalMs: said.scan_interval ?? DEFAULT_SETTINGS.scanIntervalMs,
       logDays: said.log_days ?? DEFAULT_SETTINGS.logDays,
+      auditDays: said.audit_days ?? DEFAULT_SETTINGS.auditDays,
       limitBytesPerSecond: said.limit ?? DEFAULT_SETTINGS.limitBytesPerSecond,
     },
   };
@@ -203,5 +204,8 @@ ${given("listen", set.listen, '"0.0.0.0:22600"')}
 
 # For how many days the rows of the log are kept.
 # log_days = ${DEFAULT_SETTINGS.logDays}
+
+# For how many days the rows of the audit trail (\`mirrorsync log --audit\`) are kept.
+# audit_days = ${DEFAULT_SETTINGS.auditDays}
 `;
 }

@@ -59,6 +59,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 const LIMITED_WINDOW_BYTES = 2 * 1024 * 1024;
 /** How often the database is looked at for what other processes want, and the status is written for them to read. */
 const POLL_MS = 500;
+const DAY_MS = 86_400_000;
 /** How often the log is brought down to its age. */
 const PRUNE_MS = 3_600_000;
 /** Attempts after which `once` counts a path as one that it cannot get any further with. */
@@ -487,7 +488,8 @@ class PeerRun implements RunningPeer {
       this.#verification?.poll();
       if (clock.monotonic() - this.#prunedMs > PRUNE_MS || this.#prunedMs === 0) {
         this.#prunedMs = clock.monotonic();
-        store.log.prune(clock.now() - settings.logDays * 86_400_000);
+        store.log.prune(clock.now() - settings.logDays * DAY_MS);
+        store.audit.prune(clock.now() - settings.auditDays * DAY_MS);
         store.chunkLists.sweep();
         void this.#receiver?.sweep();
       }

@@ -4,9 +4,16 @@ export interface Settings {
   readonly scanIntervalMs: number;
   /** Days for which rows of the log are kept. */
   readonly logDays: number;
+  /** Days for which rows of the audit trail are kept. */
+  readonly auditDays: number;
   /** Bytes a second that all links together may send, and as many that they may receive; `null` without a limit. */
   readonly limitBytesPerSecond: number | null;
 }
 
 /** The defaults, which the comments of a new `mirrorsync.toml` repeat. */
-export const DEFAULT_SETTINGS: Settings = { scanIntervalMs: 600_000, logDays: 90, limitBytesPerSecond: null };
+export const DEFAULT_SETTINGS: Settings = {
+  scanIntervalMs: 600_000,
+  logDays: 90,
+  auditDays: 400,
+  limitBytesPerSecond: null,
+};

@@ -1,6 +1,7 @@
 /**
  * The schema, one step for each version; `PRAGMA user_version` counts the steps that were made. A step that was released is
- * never edited, only followed. Times are milliseconds of UTC in columns named `…_ms`, ISO 8601 in `log`, whose reader is a person.
+ * never edited, only followed. Times are milliseconds of UTC in columns named `…_ms`, ISO 8601 in `log` and `audit`,
+ * whose reader is a person.
  */
 export const MIGRATIONS: readonly string[] = [
   `
@@ -185,5 +186,19 @@ export const MIGRATIONS: readonly string[] = [
     list INTEGER NOT NULL,
     PRIMARY KEY (average_bits, crc, list)
   ) STRICT, WITHOUT ROWID;
+  `,
+  `
+  -- Who was let in, who was not, and who changed what. "times": how often it happened from "at" to "last_at".
+  CREATE TABLE audit (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    who TEXT,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    times INTEGER NOT NULL,
+    last_at TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX audit_last_at ON audit (last_at);
   `,
 ];

@@ -1,4 +1,5 @@
 import { AckedTable } from "./acked.ts";
+import { AuditTable } from "./audit.ts";
 import { ChunkListsTable } from "./chunk_lists.ts";
 import { Database } from "./database.ts";
 import { FactsTable } from "./facts.ts";
@@ -28,6 +29,7 @@ export class Store implements Disposable {
   readonly chunkLists: ChunkListsTable;
   readonly moves: MovesTable;
   readonly log: LogTable;
+  readonly audit: AuditTable;
   readonly facts: FactsTable;
 
   /** @param file The SQLite file, or `:memory:`. */
@@ -45,6 +47,7 @@ export class Store implements Disposable {
     this.chunkLists = new ChunkListsTable(this.#db);
     this.moves = new MovesTable(this.#db);
     this.log = new LogTable(this.#db);
+    this.audit = new AuditTable(this.#db);
     this.facts = new FactsTable(this.#db);
   }
 

@@ -55,7 +55,7 @@ Deno.test("every key is read; relative folders are relative to the file's folder
     watched: "/home/anna/.local/share/mirrorsync/w",
     synced: "/home/anna/.local/share/s",
     peer: { host: "h", port: 22600 },
-    settings: { scanIntervalMs: 90_000, logDays: 7, limitBytesPerSecond: 500_000 },
+    settings: { scanIntervalMs: 90_000, logDays: 7, auditDays: 400, limitBytesPerSecond: 500_000 },
   });
 });
 

@@ -248,3 +248,23 @@ Deno.test("store: the log keeps what is younger than its age", () => {
   assert.deepEqual(store.log.newest(100, null).map((row) => row.path), ["day9", "day8", "day7"]);
   assert.deepEqual(store.log.newest(100, "*8").map((row) => row.path), ["day8"]);
 });
+
+Deno.test("store: the audit trail counts what repeats itself in one row, and keeps a row until its last time is old", () => {
+  using store = new Store(":memory:");
+  const number = store.audit.record({
+    atMs: 1000,
+    kind: "peer_refused",
+    subject: "[::1]",
+    detail: "a stranger",
+  });
+  store.audit.record({ atMs: 2000, kind: "login", who: "anna", subject: "anna", detail: "logged in" });
+  store.audit.again(number, 41, 60_000);
+  const [login, refused] = store.audit.newest(10);
+  assert.deepEqual({ ...login }, {
+    ...{ number: number + 1, atMs: 2000, kind: "login", who: "anna", subject: "anna", detail: "logged in" },
+    ...{ times: 1, lastMs: 2000 },
+  });
+  assert.deepEqual([refused!.who, refused!.atMs, refused!.times, refused!.lastMs], [null, 1000, 42, 60_000]);
+  assert.equal(store.audit.prune(59_999), 1);
+  assert.deepEqual(store.audit.newest(10).map(({ kind }) => kind), ["peer_refused"]);
+});

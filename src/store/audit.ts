@@ -1,0 +1,102 @@
+import type { Database, Row } from "./database.ts";
+
+/** What the audit trail tells of. */
+export type AuditKind =
+  // who may use this home
+  | "user_added"
+  | "user_removed"
+  | "password_changed"
+  | "access_reset"
+  | "login"
+  | "login_failed"
+  | "login_throttled"
+  | "logout"
+  | "token_created"
+  | "token_revoked"
+  | "token_refused"
+  | "command_refused"
+  // whom this peer trusts
+  | "peer_added"
+  | "peer_removed"
+  | "peer_refused"
+  // how it is set up
+  | "settings_changed";
+
+/** Something to be recorded. No secret ever goes into it: no password, no token, no session, no key. */
+export interface AuditEntry {
+  /** When, milliseconds of UTC. */
+  readonly atMs: number;
+  readonly kind: AuditKind;
+  /** The user or token that did it; `null` for the owner of an open home, and for the running process itself. */
+  readonly who?: string | null;
+  /** Whom or what it is about: a user, a token, a peer, an address, a setting. */
+  readonly subject: string;
+  /** One line in plain words. */
+  readonly detail: string;
+}
+
+/** A row of the audit trail. */
+export interface AuditRow extends Required<AuditEntry> {
+  readonly number: number;
+  /** How often it happened, the first time included. */
+  readonly times: number;
+  /** When it happened last, milliseconds of UTC. */
+  readonly lastMs: number;
+}
+
+/** The table `audit`: who was let in, who was not, and who changed what. */
+export class AuditTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /** Records something; the number of its row, for {@linkcode again}. */
+  record({ atMs, kind, who, subject, detail }: AuditEntry): number {
+    const at = new Date(atMs).toISOString();
+    const row = this.#db.get(
+      "INSERT INTO audit (at, kind, who, subject, detail, times, last_at) VALUES (?, ?, ?, ?, ?, 1, ?) RETURNING number",
+      at,
+      kind,
+      who ?? null,
+      subject,
+      detail,
+      at,
+    )!;
+    return row["number"] as number;
+  }
+
+  /** Counts in an earlier row that the same has happened `times` times more, the last time at `atMs`. */
+  again(number: number, times: number, atMs: number): void {
+    this.#db.run(
+      "UPDATE audit SET times = times + ?, last_at = ? WHERE number = ?",
+      times,
+      new Date(atMs).toISOString(),
+      number,
+    );
+  }
+
+  /** The newest rows first. */
+  newest(limit: number): AuditRow[] {
+    return this.#db.all("SELECT * FROM audit ORDER BY number DESC LIMIT ?", limit).map(toRow);
+  }
+
+  /** Removes what is older than `beforeMs`; tells how many rows. */
+  prune(beforeMs: number): number {
+    return this.#db.run("DELETE FROM audit WHERE last_at < ?", new Date(beforeMs).toISOString());
+  }
+}
+
+function toRow(row: Row): AuditRow {
+  return {
+    number: row["number"] as number,
+    atMs: Date.parse(row["at"] as string),
+    kind: row["kind"] as AuditKind,
+    who: row["who"] as string | null,
+    subject: row["subject"] as string,
+    detail: row["detail"] as string,
+    times: row["times"] as number,
+    lastMs: Date.parse(row["last_at"] as string),
+  };
+}
