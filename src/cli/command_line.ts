@@ -1,17 +1,23 @@
 import { Command, CommanderError } from "commander";
+import type { Actor } from "../auth/auth.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
-import type { Action, Context } from "./context.ts";
+import type { Access, Action, Context } from "./context.ts";
 import { EXIT } from "./exit_status.ts";
+import { admitTo } from "./gate.ts";
 import { Home, homeDirectory } from "./home.ts";
 import { addIdentity } from "./identity.ts";
 import { addInit } from "./init.ts";
+import { type Input, processInput } from "./input.ts";
 import { addLog } from "./log.ts";
+import { addLogin } from "./login.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
 import { addPeer } from "./peer.ts";
 import { addPending } from "./pending.ts";
 import { addRun } from "./run.ts";
 import { addStatus } from "./status.ts";
 import { reportError } from "./report_error.ts";
+import { addToken } from "./token.ts";
+import { addUser } from "./user.ts";
 import { addVerify } from "./verify.ts";
 
 interface GlobalFlags {
@@ -21,18 +27,31 @@ interface GlobalFlags {
   readonly verbose?: true;
 }
 
+const NOBODY: Actor = { kind: "owner", name: null, role: "operator" };
+
+/** The command as it was typed, without the program's name: commander hands it over as the last argument. */
+function commandName(command: unknown): string {
+  const names: string[] = [];
+  for (let at = command instanceof Command ? command : null; at?.parent; at = at.parent) {
+    names.unshift(at.name());
+  }
+  return names.join(" ");
+}
+
 /**
  * Runs one command line.
  *
  * @param args Without the program's own name.
  * @param version Of this program.
  * @param streams The process's own unless a test hands in others.
+ * @param input The same for what is read.
  * @returns The exit status.
  */
 export async function runCommandLine(
   args: readonly string[],
   version: string,
   streams: Streams = processStreams(),
+  input: Input = processInput(streams.err),
 ): Promise<number> {
   const program = new Command("mirrorsync");
   let status: number = EXIT.done;
@@ -43,12 +62,22 @@ export async function runCommandLine(
       quiet: flags.quiet ?? false,
       verbose: flags.verbose ?? false,
     });
-  const action: Action = (run) => async (...args) => {
+  const action: Action = <A extends unknown[]>(
+    access: Access,
+    run: (context: Context, ...args: A) => Promise<number>,
+  ) =>
+  async (...args: A) => {
     const flags = program.opts<GlobalFlags>();
     const flag = flags.home ?? null;
     const directory = homeDirectory({ flag, env: streams.env, os: Deno.build.os, cwd: Deno.cwd() });
-    const context: Context = { home: new Home(directory, flag === null), output: outputWith(flags), version };
-    status = await run(context, ...args);
+    const home = new Home(directory, flag === null);
+    await home.mustBePrivate();
+    const open = { home, output: outputWith(flags), input, version };
+    // A command for everyone has a type of context without an actor: it cannot look at this one.
+    const actor = access === "everyone"
+      ? NOBODY
+      : await admitTo(home, access, commandName(args.at(-1)), streams.env);
+    status = await run({ ...open, actor }, ...args);
   };
 
   let usageError = "";
@@ -69,7 +98,7 @@ export async function runCommandLine(
     .helpCommand("help [command]", "print the help of a command")
     .addHelpText(
       "after",
-      "\nExit status: 0 done · 1 failed · 2 wrong usage · 4 no such peer or not trusted · 5 home in use · 75 peer not reached",
+      "\nExit status: 0 done · 1 failed · 2 wrong usage · 3 not logged in · 4 no such peer or not trusted · 5 home in use · 75 peer not reached",
     )
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
@@ -88,6 +117,9 @@ export async function runCommandLine(
   addLog(program, action);
   addPending(program, action);
   addVerify(program, action);
+  addUser(program, action);
+  addLogin(program, action);
+  addToken(program, action);
 
   try {
     await program.parseAsync([...args], { from: "user" });

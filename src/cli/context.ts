@@ -1,22 +1,46 @@
 import { InvalidArgumentError } from "commander";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import type { Actor } from "../auth/auth.ts";
 import type { Address } from "../domain/ports.ts";
+import type { Role } from "../domain/role.ts";
 import { parseAddress } from "../link/address.ts";
 import { BYTE_RATE_RULE, parseByteRate } from "./byte_rate.ts";
 import type { Home } from "./home.ts";
+import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
 
-/** What every command is given. */
-export interface Context {
+/** What a command is given that everyone may run: it does not know who runs it. */
+export interface OpenContext {
   readonly home: Home;
   readonly output: Output;
+  readonly input: Input;
   readonly version: string;
 }
 
-/** How a command's file hands its run function to the command line, which gives it the context and turns errors into statuses. */
-export type Action = <A extends unknown[]>(
-  run: (context: Context, ...args: A) => Promise<number>,
-) => (...args: A) => Promise<void>;
+/** What every other command is given. */
+export interface Context extends OpenContext {
+  /** On whose behalf it runs. */
+  readonly actor: Actor;
+}
+
+/** Who may run a command: whoever has a role, or everyone, logged in or not. */
+export type Access = Role | "everyone";
+
+/**
+ * How a command's file hands its run function to the command line, with the role that it needs. The command line runs it only for
+ * somebody who has that role, gives it the context and turns errors into statuses. There is no other way to a context, so a
+ * command without a role does not compile.
+ */
+export interface Action {
+  <A extends unknown[]>(
+    access: Role,
+    run: (context: Context, ...args: A) => Promise<number>,
+  ): (...args: A) => Promise<void>;
+  <A extends unknown[]>(
+    access: "everyone",
+    run: (context: OpenContext, ...args: A) => Promise<number>,
+  ): (...args: A) => Promise<void>;
+}
 
 /** Reads the value of a flag that is an address; commander names the flag when it throws. */
 export function addressFlag(text: string): Address {

@@ -5,6 +5,7 @@ export const EXIT = {
   done: 0,
   failed: 1,
   wrongUsage: 2,
+  notLoggedIn: 3,
   noSuchPeer: 4,
   homeInUse: 5,
   notReached: 75,
@@ -15,6 +16,11 @@ export function exitStatusOf(code: ErrorCode): number {
   switch (code) {
     case "wrong_usage":
       return EXIT.wrongUsage;
+    case "not_logged_in":
+    case "not_allowed":
+    case "login_failed":
+    case "login_throttled":
+      return EXIT.notLoggedIn;
     case "no_such_peer":
     case "not_trusted":
       return EXIT.noSuchPeer;
@@ -31,6 +37,7 @@ const MEANING: Readonly<Record<number, string>> = {
   [EXIT.done]: "done",
   [EXIT.failed]: "failed; the message says why and what to do",
   [EXIT.wrongUsage]: "wrong usage",
+  [EXIT.notLoggedIn]: "not logged in, or the role does not allow it",
   [EXIT.noSuchPeer]: "no such peer, or it is not trusted",
   [EXIT.homeInUse]: "this home is in use by another process",
   [EXIT.notReached]: "the peer could not be reached",
@@ -42,7 +49,9 @@ export function helpEnd(
   statuses: readonly number[],
   special: Readonly<Record<number, string>> = {},
 ): string {
-  const lines = statuses.map((status) =>
+  // Any command can be refused to somebody who is not logged in.
+  const all = [...new Set([...statuses, EXIT.notLoggedIn])].sort((a, b) => a - b);
+  const lines = all.map((status) =>
     `  ${String(status).padEnd(4)}${special[status] ?? MEANING[status] ?? ""}`
   );
   const examples = example.split("\n").map((line) => `  $ ${line}`);

@@ -1,5 +1,6 @@
 import { join, posix, win32 } from "node:path";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { tooOpen } from "../identity/private_file.ts";
 import { Store } from "../store/store.ts";
 import { quoteForShell } from "./text.ts";
 
@@ -72,6 +73,52 @@ export class Home {
   get lockPath(): string {
     return join(this.directory, "lock");
   }
+  /** The secret of whoever is logged in. */
+  get sessionPath(): string {
+    return join(this.directory, "session");
+  }
+  /** Made by the owner to show that the home's files are theirs: see `user reset`. */
+  get resetPath(): string {
+    return join(this.directory, "reset-users");
+  }
+
+  /**
+   * Refuses a home that is not this user's own, or that others can change or read more of than they should. One that is not there
+   * is for its user to make.
+   *
+   * @throws {MirrorError} `unsafe_permissions` with the command that mends it.
+   */
+  async mustBePrivate(): Promise<void> {
+    const folder = await look(this.directory);
+    if (folder === null) return;
+    const uid = Deno.build.os === "windows" ? null : Deno.uid();
+    if (uid !== null && folder.uid !== null && folder.uid !== uid) {
+      throw new MirrorError(
+        "unsafe_permissions",
+        `the home ${this.directory} belongs to the user with the number ${folder.uid}, and this is ${uid}: run it as that ` +
+          "user, or choose a home of your own with --home DIR",
+      );
+    }
+    const files: readonly (readonly [path: string, forbidden: number, mend: string])[] = [
+      [this.directory, 0o022, "700"],
+      [this.databasePath, 0o077, "600"],
+      [this.sessionPath, 0o077, "600"],
+      [this.configPath, 0o022, "600"],
+      [this.certificatePath, 0o022, "644"],
+    ];
+    for (const [path, forbidden, mend] of files) {
+      const info = path === this.directory ? folder : await look(path);
+      const mode = info === null ? null : tooOpen(info, forbidden);
+      if (mode === null) continue;
+      const what = forbidden === 0o022 ? "change" : "read";
+      throw new MirrorError(
+        "unsafe_permissions",
+        `other users of this computer can ${what} ${path} (its mode is ${mode}): run  chmod ${mend} ${
+          quoteForShell(path)
+        }`,
+      );
+    }
+  }
 
   /**
    * Makes the folder, for its owner alone, when it is not there.
@@ -126,6 +173,20 @@ export class Home {
       }
     }
     return new Store(this.databasePath);
+  }
+}
+
+/**
+ * What is at `path`, symlinks followed; `null` when nothing is.
+ *
+ * @throws {MirrorError} `failed` when the system does not tell.
+ */
+async function look(path: string): Promise<Deno.FileInfo | null> {
+  try {
+    return await Deno.stat(path);
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotFound || cause instanceof Deno.errors.NotADirectory) return null;
+    throw new MirrorError("failed", `${path} cannot be looked at: ${messageOf(cause)}`, { cause });
   }
 }
 

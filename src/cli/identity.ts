@@ -21,7 +21,7 @@ export function addIdentity(program: Command, action: Action): void {
       "after",
       helpEnd("mirrorsync identity --cert > laptop.pem", [EXIT.done, EXIT.failed, EXIT.wrongUsage]),
     )
-    .action(action(identity));
+    .action(action("operator", identity));
 }
 
 async function identity({ home, output }: Context, flags: Flags): Promise<number> {

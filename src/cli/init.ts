@@ -30,7 +30,7 @@ export function addInit(program: Command, action: Action): void {
       "after",
       helpEnd("mirrorsync init --name laptop", [EXIT.done, EXIT.failed, EXIT.wrongUsage]),
     )
-    .action(action(init));
+    .action(action("admin", init));
 }
 
 /** Reads the value of a flag that names a peer. */

@@ -37,7 +37,7 @@ export function addLog(program: Command, action: Action): void {
         EXIT.wrongUsage,
       ]),
     )
-    .action(action(log));
+    .action(action("operator", log));
 }
 
 /** Reads the value of a flag that is a count. */

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { whoOf } from "../auth/auth.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import { formatAddress } from "../link/address.ts";
@@ -52,14 +53,14 @@ export function addPeer(program: Command, action: Action): void {
         [EXIT.noSuchPeer]: "there is no peer of the name in --replaces",
       }),
     )
-    .action(action(add));
+    .action(action("admin", add));
   peer.command("list")
     .summary("list the trusted peers")
     .description(
       "Lists the trusted peers with fingerprint and address, in the order in which they were added.",
     )
     .addHelpText("after", helpEnd("mirrorsync peer list", [EXIT.done, EXIT.failed, EXIT.wrongUsage]))
-    .action(action(list));
+    .action(action("operator", list));
   peer.command("remove").argument("<name>", "the peer's name here, as `peer list` shows it")
     .summary("trust a peer no longer")
     .description(
@@ -70,10 +71,10 @@ export function addPeer(program: Command, action: Action): void {
       "after",
       helpEnd("mirrorsync peer remove desktop", [EXIT.done, EXIT.failed, EXIT.wrongUsage, EXIT.noSuchPeer]),
     )
-    .action(action(remove));
+    .action(action("admin", remove));
 }
 
-async function add({ home, output }: Context, file: string, flags: AddFlags): Promise<number> {
+async function add({ home, output, actor }: Context, file: string, flags: AddFlags): Promise<number> {
   const [{ parseCertificate }, { loadIdentity }] = await Promise.all([
     import("../identity/certificate.ts"),
     import("../identity/identity.ts"),
@@ -105,16 +106,24 @@ async function add({ home, output }: Context, file: string, flags: AddFlags): Pr
     address: flags.address === undefined ? null : formatAddress(flags.address),
   };
   using store = home.openStore();
-  const peer = flags.replaces === undefined
-    ? store.peers.add({ ...entry, addedMs: Date.now() })
-    : store.peers.replace(flags.replaces, entry);
+  const fingerprint = await showFingerprint(certificate.fingerprint);
+  const peer = store.transaction(() => {
+    const peer = flags.replaces === undefined
+      ? store.peers.add({ ...entry, addedMs: Date.now() })
+      : store.peers.replace(flags.replaces, entry);
+    const instead = flags.replaces === undefined ? "" : `, in the place of the old key of ${flags.replaces}`;
+    store.audit.record({
+      ...{ atMs: Date.now(), kind: "peer_added", who: whoOf(actor), subject: peer.name },
+      detail: `trusted from now on, with the fingerprint ${fingerprint}${instead}`,
+    });
+    return peer;
+  });
   if (certificate.notYetValid) {
     output.warn(
       `${source} is not valid before ${showTime(certificate.notBeforeMs)}: there is no link until then. ` +
         "Is a clock wrong?",
     );
   }
-  const fingerprint = await showFingerprint(peer.fingerprint);
   output.done(peerJson(peer), () => [
     `${peer.name} is trusted now${peer.address === null ? "; it has to dial" : `, at ${peer.address}`}.`,
     `fingerprint  ${fingerprint}`,
@@ -143,10 +152,17 @@ async function list({ home, output }: Context): Promise<number> {
   return EXIT.done;
 }
 
-async function remove({ home, output }: Context, name: string): Promise<number> {
+async function remove({ home, output, actor }: Context, name: string): Promise<number> {
   await home.mustBeInitialised();
   using store = home.openStore();
-  const peer = store.peers.remove(name);
+  const peer = store.transaction(() => {
+    const peer = store.peers.remove(name);
+    store.audit.record({
+      ...{ atMs: Date.now(), kind: "peer_removed", who: whoOf(actor), subject: peer.name },
+      detail: "trusted no longer",
+    });
+    return peer;
+  });
   output.done(peerJson(peer), () => [`${peer.name} is not trusted any more. What it sent stays in synced.`]);
   return EXIT.done;
 }

@@ -16,14 +16,14 @@ export function addPending(program: Command, action: Action): void {
         "`refused` waits until the path changes or for `pending retry`.",
     )
     .addHelpText("after", helpEnd("mirrorsync pending", [EXIT.done, EXIT.failed, EXIT.wrongUsage]))
-    .action(action(list));
+    .action(action("operator", list));
   pending.command("retry")
     .summary("try everything again now, the refused too")
     .description(
       "Makes everything that is pending due at once, the refused too. A peer that runs begins within a second.",
     )
     .addHelpText("after", helpEnd("mirrorsync pending retry", [EXIT.done, EXIT.failed, EXIT.wrongUsage]))
-    .action(action(retry));
+    .action(action("operator", retry));
 }
 
 /** A row of `pending` with the name of its peer. */

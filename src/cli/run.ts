@@ -4,6 +4,7 @@ import { MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import type { RunStatus } from "../domain/status.ts";
 import type { Identity } from "../identity/identity.ts";
+import type { Refusal } from "../link/tls_network.ts";
 import type { OnceResult } from "../peer/once.ts";
 import type { PeerParts, RunningPeer } from "../peer/peer.ts";
 import type { Settings } from "../peer/settings.ts";
@@ -23,6 +24,7 @@ import { pairingSteps } from "./pairing.ts";
 import { reportError } from "./report_error.ts";
 import { FOLDERS_FACT } from "./run_fact.ts";
 import { makeReporter } from "./reporter.ts";
+import { noteSettings } from "./settings_audit.ts";
 import { StopSignals } from "./stop_signals.ts";
 import { jsonTime } from "./text.ts";
 
@@ -64,10 +66,10 @@ export function addRun(program: Command, action: Action): void {
         [EXIT.notReached]: "with --once: no peer could be reached",
       }),
     )
-    .action(action(run));
+    .action(action("operator", run));
 }
 
-async function run({ home, output }: Context, flags: Flags): Promise<number> {
+async function run({ home, output, actor }: Context, flags: Flags): Promise<number> {
   using signals = new StopSignals(() => Deno.exit(EXIT.failed));
   const { identity, made } = await initialise(home, { name: null, listen: null });
   if (made.length > 0) output.hint([`Made ${made.join(", ")} in ${home.directory}.`]);
@@ -75,6 +77,7 @@ async function run({ home, output }: Context, flags: Flags): Promise<number> {
   const folders = await chosenFolders(home, flags, config);
   using _lock = await HomeLock.take(home);
   using store = home.openStore();
+  noteSettings(store, config, actor, Date.now());
   using reporter = makeReporter(output, Date.now);
   const name = config.name ?? identity.name;
   if (store.peers.list().length === 0) {
@@ -119,8 +122,16 @@ async function start(
     & Pick<PeerParts, "name" | "store" | "settings" | "listen" | "dial" | "once" | "onEvent">
     & { readonly identity: Identity; readonly folders: Folders },
 ): Promise<RunningPeer> {
-  const [{ startPeer }, { TlsNetwork }, { DiskTree }, { SystemClock }, { SystemRandom }] = await Promise.all([
+  const [
+    { startPeer },
+    { RefusalLog },
+    { TlsNetwork },
+    { DiskTree },
+    { SystemClock },
+    { SystemRandom },
+  ] = await Promise.all([
     import("../peer/peer.ts"),
+    import("../peer/refusal_log.ts"),
     import("../link/tls_network.ts"),
     import("../system/disk_tree.ts"),
     import("../system/system_clock.ts"),
@@ -129,17 +140,29 @@ async function start(
   const { identity, folders, ...parts } = known;
   const clock = new SystemClock();
   const limit = parts.settings.limitBytesPerSecond;
-  return await startPeer({
+  const { store } = parts;
+  const refusals = new RefusalLog(
+    store,
+    clock,
+    (message) => parts.onEvent({ kind: "problem", level: "warning", message }),
+  );
+  const onRefused = (refusal: Refusal) => refusals.note(refusal);
+  const running = await startPeer({
     ...parts,
     fingerprint: identity.fingerprint,
     pid: Deno.pid,
     system: Deno.build.os === "windows" ? "windows" : "unix",
     watched: new DiskTree(folders.watched),
     synced: new DiskTree(folders.synced),
-    network: new TlsNetwork({ identity, trusted: () => parts.store.peers.list(), clock, limit }),
+    network: new TlsNetwork({ identity, trusted: () => store.peers.list(), clock, limit, onRefused }),
     clock,
     random: new SystemRandom(),
   });
+  const stop = async () => {
+    await running.stop();
+    refusals[Symbol.dispose]();
+  };
+  return { status: () => running.status(), finished: running.finished, stop };
 }
 
 /** Hands over an error that nobody caught, instead of the runtime's stack trace on the user's terminal. */

@@ -26,7 +26,7 @@ export function addStatus(program: Command, action: Action): void {
         [EXIT.done]: "the state was shown, whatever it is",
       }),
     )
-    .action(action(status));
+    .action(action("operator", status));
 }
 
 async function status({ home, output }: Context): Promise<number> {

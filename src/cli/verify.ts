@@ -55,7 +55,7 @@ export function addVerify(program: Command, action: Action): void {
         },
       ),
     )
-    .action(action(verify));
+    .action(action("operator", verify));
 }
 
 async function verify({ home, output }: Context, flags: Flags): Promise<number> {

@@ -18,6 +18,7 @@ export type ErrorCode =
   | "content_needed"
   | "cannot_move"
   | "no_space"
+  | "over_quota"
   | "no_permission"
   | "io_error"
   | "not_accepting"
@@ -42,6 +43,11 @@ export type ErrorCode =
   | "newer_database"
   | "damaged_database"
   | "no_such_peer"
+  | "not_logged_in"
+  | "not_allowed"
+  | "login_failed"
+  | "login_throttled"
+  | "unsafe_permissions"
   | "failed";
 
 /** A failure with a code that a program can test and a message that a person can act on. */

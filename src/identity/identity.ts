@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto"
 import { join } from "node:path";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import { createCertificate, parseCertificate } from "./certificate.ts";
+import { quotePath, tooOpen } from "./private_file.ts";
 
 /** What a peer is on the wire: its key pair and its self-signed certificate. */
 export interface Identity {
@@ -95,12 +96,12 @@ async function readOptional(path: string, secret: boolean): Promise<string | nul
 }
 
 function checkPrivate(path: string, info: Deno.FileInfo): void {
-  if (Deno.build.os === "windows" || info.mode === null || (info.mode & 0o077) === 0) return;
-  const mode = (info.mode & 0o777).toString(8).padStart(3, "0");
+  const mode = tooOpen(info);
+  if (mode === null) return;
   throw new MirrorError(
     "bad_certificate",
     `other users of this computer can open the private key ${path} (its mode is ${mode}): run  chmod 600 ${
-      quoteForShell(path)
+      quotePath(path)
     }  and, if others may have read it, make a new one with \`mirrorsync init\` in a new home`,
   );
 }
@@ -176,8 +177,4 @@ async function flushFolder(folder: string): Promise<void> {
   if (Deno.build.os === "windows") return; // has no such call; NTFS journals names by itself
   using handle = await Deno.open(folder, { read: true });
   await handle.sync();
-}
-
-function quoteForShell(path: string): string {
-  return /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }

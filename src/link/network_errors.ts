@@ -35,6 +35,19 @@ export function isCertificateError(error: Error & { code?: string }): boolean {
   );
 }
 
+/**
+ * Why somebody who dialled in was refused, in a few words; `null` for one who went away.
+ *
+ * @param judgement What TLS says of the certificate that was shown. (After that the runtime cuts the connection, and reports a reset.)
+ */
+export function whyRefused(
+  error: Error & { code?: string },
+  judgement: Error | string | null | undefined,
+): string | null {
+  if (judgement || isCertificateError(error)) return "the certificate that it showed is not trusted here";
+  return error.code === "ECONNRESET" ? null : messageOf(error);
+}
+
 /** A dial that did not get through. */
 export function unreachable(address: Address, why: string, cause?: unknown): MirrorError {
   return new MirrorError("unreachable", `cannot reach ${formatAddress(address)}: ${why}`, { cause });

@@ -12,6 +12,7 @@ import {
   refusals,
   unreachable,
   whyNotConnected,
+  whyRefused,
 } from "./network_errors.ts";
 import { certificateShownBy, type ShownCertificate, shownCertificate } from "./shown_certificate.ts";
 import { TcpDuplex } from "./tcp_duplex.ts";
@@ -24,6 +25,15 @@ export interface TrustedCertificate {
   readonly certificatePem: string;
 }
 
+/** Somebody who dialled in and was not let in. */
+export interface Refusal {
+  /** Without the port, which is another one each time. */
+  readonly host: string;
+  /** Of the certificate that was shown, as far as it can be told: SHA-256 in lower-case hex. */
+  readonly fingerprint: string | null;
+  readonly why: string;
+}
+
 /** Who we are, whom we trust, and what time it is. */
 export interface TlsNetworkOptions {
   readonly identity: Identity;
@@ -32,6 +42,8 @@ export interface TlsNetworkOptions {
   readonly clock: Clock;
   /** Bytes a second that its user is going to read at most; so much less is taken from the system ahead of it. `null`: no limit. */
   readonly limit?: number | null;
+  /** Told of everybody who dials in and is refused; they may be very many. */
+  readonly onRefused?: (refusal: Refusal) => void;
 }
 
 /** A handshake, or a dial as a whole, that takes longer is given up. */
@@ -65,12 +77,14 @@ export class TlsNetwork implements Network {
   readonly #trusted: () => ReadonlyArray<TrustedCertificate>;
   readonly #clock: Clock;
   readonly #readAheadBytes: number;
+  readonly #onRefused: (refusal: Refusal) => void;
 
   constructor(options: TlsNetworkOptions) {
     this.#readAheadBytes = readAheadBytesFor(options.limit ?? null);
     this.#identity = options.identity;
     this.#trusted = options.trusted;
     this.#clock = options.clock;
+    this.#onRefused = options.onRefused ?? (() => {});
   }
 
   /**
@@ -246,6 +260,11 @@ export class TlsNetwork implements Network {
     const pinned = this.#pinned(null);
     if (pinned.length === 0) {
       conn.close(); // never an empty `ca`: to TLS that would mean the public roots
+      this.#onRefused({
+        host: conn.remoteAddr.hostname,
+        fingerprint: null,
+        why: "no peer is trusted here yet",
+      });
       return;
     }
     if (handshakes.size >= MAX_HANDSHAKES) {
@@ -286,13 +305,24 @@ export class TlsNetwork implements Network {
       // of 120 s a flood would fill the memory. The deadline that counts is the clock's, above.
       handshakeTimeout: HANDSHAKE_DEADLINE_MS,
     });
-    server.on("tlsClientError", drop);
+    const refuse = (fingerprint: string | null, why: string) => {
+      drop();
+      this.#onRefused({ host: conn.remoteAddr.hostname, fingerprint, why });
+    };
+    server.on("tlsClientError", (error: Error & { code?: string }, socket: tls.TLSSocket) => {
+      const why = whyRefused(error, socket.authorizationError);
+      // Whoever goes away, or takes too long, has not been refused.
+      if (why === null) drop();
+      else refuse(null, why);
+    });
     server.once("secureConnection", (socket: tls.TLSSocket) => {
       const shown = proven(socket);
-      if (!handshakes.has(drop) || shown === null || this.#refusal(shown, null) !== null) {
+      const refusal = shown === null ? "it has not proved who it is" : this.#refusal(shown, null);
+      if (!handshakes.has(drop) || shown === null || refusal !== null) {
         socket.on("error", () => {});
         socket.destroy();
-        drop();
+        if (refusal === null) drop();
+        else refuse(shown?.fingerprint ?? null, refusal);
         return;
       }
       settle();

@@ -365,8 +365,16 @@ class PeerRun implements RunningPeer {
       if (partner.reason === error.message) continue;
       partner.reason = error.message;
       const level = error.code === "not_trusted" ? "warning" : "info";
+      if (error.code === "not_trusted") this.#noteNotTrusted(partner.peer.name, error);
       this.#parts.onEvent({ kind: "link_down", level, message: error.message, peer: partner.peer.name });
     }
+  }
+
+  /** Somebody else answered in the place of a peer: what was dialled is in the message. */
+  #noteNotTrusted(peer: string, error: MirrorError): void {
+    const { store, clock } = this.#parts;
+    const entry = { atMs: clock.now(), kind: "peer_refused", subject: peer, detail: error.message } as const;
+    store.audit.recordOften(entry);
   }
 
   /** Brings the partners in line with the table of peers. */

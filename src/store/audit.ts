@@ -44,6 +44,8 @@ export interface AuditRow extends Required<AuditEntry> {
   readonly lastMs: number;
 }
 
+const MINUTE_MS = 60_000;
+
 /** The table `audit`: who was let in, who was not, and who changed what. */
 export class AuditTable {
   readonly #db: Database;
@@ -65,6 +67,24 @@ export class AuditTable {
       at,
     )!;
     return row["number"] as number;
+  }
+
+  /**
+   * The same for what may come in any number: at most a row a minute for the same kind, actor
+   * and subject, which counts the others.
+   */
+  recordOften(entry: AuditEntry): void {
+    this.#db.transaction(() => {
+      const { atMs, kind, who, subject } = entry;
+      const since = new Date(atMs - MINUTE_MS).toISOString();
+      const row = this.#db.get(
+        "SELECT number FROM audit WHERE last_at > ? AND at > ? AND kind = ? AND who IS ? AND subject = ? " +
+          "ORDER BY number DESC LIMIT 1",
+        ...[since, since, kind, who ?? null, subject],
+      );
+      if (row === null) this.record(entry);
+      else this.again(row["number"] as number, 1, atMs);
+    });
   }
 
   /** Counts in an earlier row that the same has happened `times` times more, the last time at `atMs`. */

@@ -201,4 +201,40 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX audit_last_at ON audit (last_at);
   `,
+  `
+  -- Who may use this home. Without a row here it is open to whoever owns its files. Passwords and secrets are hashed.
+  CREATE TABLE users (
+    name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE,
+    role TEXT NOT NULL,
+    password TEXT NOT NULL,
+    added_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE sessions (
+    hash TEXT NOT NULL PRIMARY KEY,
+    user TEXT NOT NULL REFERENCES users (name) ON DELETE CASCADE,
+    started_ms INTEGER NOT NULL,
+    used_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE tokens (
+    name TEXT NOT NULL PRIMARY KEY COLLATE NOCASE,
+    hash TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL,
+    made_by TEXT NOT NULL COLLATE NOCASE,
+    made_ms INTEGER NOT NULL,
+    expires_ms INTEGER,
+    used_ms INTEGER,
+    revoked_ms INTEGER
+  ) STRICT;
+
+  -- Wrong tries to log in, by the name that was tried, in small letters; "" counts those of all names.
+  CREATE TABLE login_failures (
+    name TEXT NOT NULL PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX login_failures_last ON login_failures (last_ms);
+  `,
 ];

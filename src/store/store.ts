@@ -5,14 +5,18 @@ import { Database } from "./database.ts";
 import { FactsTable } from "./facts.ts";
 import { IntentsTable } from "./intents.ts";
 import { JournalsTable } from "./journals.ts";
+import { LoginFailuresTable } from "./login_failures.ts";
 import { LogTable } from "./log.ts";
 import { MovesTable } from "./moves.ts";
 import { ObservedTable } from "./observed.ts";
 import { PartialsTable } from "./partials.ts";
 import { PeersTable } from "./peers.ts";
 import { PendingTable } from "./pending.ts";
+import { SessionsTable } from "./sessions.ts";
 import { SkippedTable } from "./skipped.ts";
 import { SyncedTable } from "./synced.ts";
+import { TokensTable } from "./tokens.ts";
+import { UsersTable } from "./users.ts";
 
 /** Everything that a home remembers: one object for each table, and the transactions that span them. */
 export class Store implements Disposable {
@@ -30,6 +34,10 @@ export class Store implements Disposable {
   readonly moves: MovesTable;
   readonly log: LogTable;
   readonly audit: AuditTable;
+  readonly users: UsersTable;
+  readonly sessions: SessionsTable;
+  readonly tokens: TokensTable;
+  readonly loginFailures: LoginFailuresTable;
   readonly facts: FactsTable;
 
   /** @param file The SQLite file, or `:memory:`. */
@@ -48,6 +56,10 @@ export class Store implements Disposable {
     this.moves = new MovesTable(this.#db);
     this.log = new LogTable(this.#db);
     this.audit = new AuditTable(this.#db);
+    this.users = new UsersTable(this.#db);
+    this.sessions = new SessionsTable(this.#db);
+    this.tokens = new TokensTable(this.#db);
+    this.loginFailures = new LoginFailuresTable(this.#db);
     this.facts = new FactsTable(this.#db);
   }
 
