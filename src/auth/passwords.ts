@@ -29,6 +29,9 @@ export function checkNewPassword(password: string, userName: string): void {
   if (length > MAX_LENGTH) {
     throw new MirrorError("wrong_usage", `the password is longer than ${MAX_LENGTH} characters`);
   }
+  if (/\p{Cc}/u.test(password)) {
+    throw new MirrorError("wrong_usage", "the password has a control character in it");
+  }
   if (password.toLowerCase() === userName.toLowerCase()) {
     throw new MirrorError("wrong_usage", "the password is the user's name: choose another one");
   }

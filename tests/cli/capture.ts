@@ -9,8 +9,12 @@ export interface Captured {
   readonly err: string;
 }
 
-/** Runs a command line in this process. */
-export async function capture(args: readonly string[], env: Record<string, string> = {}): Promise<Captured> {
+/** Runs a command line in this process, with `stdin` as what it reads. */
+export async function capture(
+  args: readonly string[],
+  env: Record<string, string> = {},
+  stdin = "",
+): Promise<Captured> {
   let out = "", err = "";
   const status = await runCommandLine(args, "1.2.3", {
     out: (text) => out += text,
@@ -18,7 +22,7 @@ export async function capture(args: readonly string[], env: Record<string, strin
     outIsTerminal: false,
     errIsTerminal: false,
     env: (name) => env[name],
-  });
+  }, { readAll: () => Promise.resolve(stdin), askHidden: null });
   return { status, out, err };
 }
 

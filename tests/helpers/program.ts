@@ -14,25 +14,38 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-function deno(args: readonly string[], env: Readonly<Record<string, string>>): Deno.Command {
+function deno(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  stdin: "null" | "piped" = "null",
+): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-lock", "-A", "main.ts", ...args],
     cwd: ROOT,
     // Colour and the user's own home must not leak into a test.
     env: { NO_COLOR: "1", ...env },
-    stdin: "null",
+    stdin,
     stdout: "piped",
     stderr: "piped",
   });
 }
 
-/** Runs `mirrorsync` to its end; it is killed, and the test fails, when that takes more than `deadlineMs`. */
+/** Runs `mirrorsync` to its end, with `stdin` as what it reads; it is killed, and the test fails, when that takes more than `deadlineMs`. */
 export async function mirrorsync(
   args: readonly string[],
-  options: { readonly env?: Readonly<Record<string, string>>; readonly deadlineMs?: number } = {},
+  options: {
+    readonly env?: Readonly<Record<string, string>>;
+    readonly deadlineMs?: number;
+    readonly stdin?: string;
+  } = {},
 ): Promise<Outcome> {
-  const { env = {}, deadlineMs = 60_000 } = options;
-  const child = deno(args, env).spawn();
+  const { env = {}, deadlineMs = 60_000, stdin } = options;
+  const child = deno(args, env, stdin === undefined ? "null" : "piped").spawn();
+  if (stdin !== undefined) {
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(stdin));
+    await writer.close();
+  }
   let late = false;
   const timer = setTimeout(() => {
     late = true;
