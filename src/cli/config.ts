@@ -6,6 +6,7 @@ import type { Address } from "../domain/ports.ts";
 import { parseAddress } from "../link/address.ts";
 import { DEFAULT_SETTINGS, type Settings } from "../peer/settings.ts";
 import { BYTE_RATE_RULE, parseByteRate } from "./byte_rate.ts";
+import { BYTE_SIZE_RULE, parseByteSize } from "./byte_size.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 import { isPeerName, PEER_NAME_RULE } from "./peer_name.ts";
 import { escapeText } from "./text.ts";
@@ -86,6 +87,12 @@ const SCHEMA = v.object({
       readBy(BYTE_RATE_RULE, parseByteRate),
     ),
   ),
+  quota: v.exactOptional(
+    v.pipe(
+      v.union([v.string(), v.number()], `must be ${BYTE_SIZE_RULE}`),
+      readBy(BYTE_SIZE_RULE, (value: string | number) => parseByteSize(value)),
+    ),
+  ),
 });
 const KEYS = Object.keys(SCHEMA.entries);
 
@@ -136,6 +143,7 @@ export function parseConfig(source: string, file: string): Config {
       logDays: said.log_days ?? DEFAULT_SETTINGS.logDays,
       auditDays: said.audit_days ?? DEFAULT_SETTINGS.auditDays,
       limitBytesPerSecond: said.limit ?? DEFAULT_SETTINGS.limitBytesPerSecond,
+      quotaBytes: said.quota ?? DEFAULT_SETTINGS.quotaBytes,
     },
   };
 }
@@ -201,6 +209,10 @@ ${given("listen", set.listen, '"0.0.0.0:22600"')}
 # How much may be sent, and how much received, each by itself and over all links together: "2MB/s", "500KB/s", "1.5MiB/s", a
 # number of bytes a second, or "none". Small saves go first.
 # limit = "none"
+
+# How much each peer may put into \`synced\`, all its files together: "20GB", "500MB", "1.5GiB", a number of bytes, or "none".
+# What would go beyond is refused, and waits there until the peer deletes something or the quota is raised.
+# quota = "none"
 
 # For how many days the rows of the log are kept.
 # log_days = ${DEFAULT_SETTINGS.logDays}

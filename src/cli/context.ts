@@ -5,6 +5,7 @@ import type { Address } from "../domain/ports.ts";
 import type { Role } from "../domain/role.ts";
 import { parseAddress } from "../link/address.ts";
 import { BYTE_RATE_RULE, parseByteRate } from "./byte_rate.ts";
+import { BYTE_SIZE_RULE, parseByteSize } from "./byte_size.ts";
 import type { Home } from "./home.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
@@ -58,5 +59,14 @@ export function byteRateFlag(text: string): number | "none" {
     return parseByteRate(text) ?? "none";
   } catch (error) {
     throw new InvalidArgumentError(`${messageOf(error)}. It must be ${BYTE_RATE_RULE}.`);
+  }
+}
+
+/** Reads the value of a flag that is a size. (`null` would be no value at all to commander.) */
+export function byteSizeFlag(text: string): number | "none" {
+  try {
+    return parseByteSize(text) ?? "none";
+  } catch (error) {
+    throw new InvalidArgumentError(`${messageOf(error)}. It must be ${BYTE_SIZE_RULE}.`);
   }
 }

@@ -11,7 +11,7 @@ import type { Settings } from "../peer/settings.ts";
 import type { Store } from "../store/store.ts";
 import { MemoryKeeper } from "../system/memory_keeper.ts";
 import { loadConfig } from "./config.ts";
-import { type Action, addressFlag, byteRateFlag, type Context } from "./context.ts";
+import { type Action, addressFlag, byteRateFlag, byteSizeFlag, type Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { checkFolders, type Folders } from "./folders.ts";
 import type { Home } from "./home.ts";
@@ -36,6 +36,7 @@ interface Flags {
   readonly once?: true;
   /** `none`: whatever the config says. */
   readonly limit?: number | "none";
+  readonly quota?: number | "none";
 }
 
 /** Adds `mirrorsync run`. */
@@ -55,6 +56,11 @@ export function addRun(program: Command, action: Action): void {
       "--limit <rate>",
       "send no faster than this, and receive no faster: 2MB/s, 500KB/s, 1.5MiB/s, a number of bytes a second; 0 or none: no limit",
       byteRateFlag,
+    )
+    .option(
+      "--quota <size>",
+      "how much each peer may have in the synced folder: 20GB, 500MB, 1.5GiB, a number of bytes; 0 or none: no quota",
+      byteSizeFlag,
     )
     .option("--once", "dial for up to 30 s, end when neither side can get any further")
     .addHelpText(
@@ -180,9 +186,14 @@ function endOnCrash(crash: (error: unknown) => void): Disposable {
 }
 
 /** The config's settings, with what the flags say instead. */
-function chosenSettings(settings: Settings, { limit }: Flags): Settings {
-  if (limit === undefined) return settings;
-  return { ...settings, limitBytesPerSecond: limit === "none" ? null : limit };
+function chosenSettings(settings: Settings, { limit, quota }: Flags): Settings {
+  const chosen = (flag: number | "none" | undefined, said: number | null) =>
+    flag === undefined ? said : flag === "none" ? null : flag;
+  return {
+    ...settings,
+    limitBytesPerSecond: chosen(limit, settings.limitBytesPerSecond),
+    quotaBytes: chosen(quota, settings.quotaBytes),
+  };
 }
 
 /** The folders that flags and config name. @throws {MirrorError} `wrong_usage` when one is not named, or `bad_folder`. */

@@ -12,6 +12,7 @@ const KEYS: Readonly<Record<keyof Settings, string>> = {
   logDays: "log_days",
   auditDays: "audit_days",
   limitBytesPerSecond: "limit",
+  quotaBytes: "quota",
 };
 
 /** Writes into the audit trail which settings are others than at the run before. */

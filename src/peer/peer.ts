@@ -64,7 +64,7 @@ const DAY_MS = 86_400_000;
 const PRUNE_MS = 3_600_000;
 /** Attempts after which `once` counts a path as one that it cannot get any further with. */
 const ONCE_ATTEMPTS = 3;
-/** An operation that is refused for room is a problem for this long after the last refusal. */
+/** An operation that is refused for room, or for its peer's quota, is a problem for this long after the last refusal. */
 const NO_SPACE_MS = 60_000;
 
 /** What is known of one trusted peer while we run. */
@@ -110,6 +110,8 @@ class PeerRun implements RunningPeer {
   #counts = { sent: 0, received: 0 };
   #lastPath: string | null = null;
   #noSpaceMs: number | null = null;
+  /** When something of a peer was last refused for its quota, by the peer's name. */
+  readonly #overQuotaMs = new Map<string, number>();
   #changesSeen = 0;
   #prunedMs = 0;
   #tellingSoon = false;
@@ -136,6 +138,7 @@ class PeerRun implements RunningPeer {
       clock,
       random,
       system,
+      quotaBytes: settings.quotaBytes,
       onEvent,
       onReceived: (peer, operation, outcome) => {
         if (outcome.status === "ok") {
@@ -148,10 +151,10 @@ class PeerRun implements RunningPeer {
             path: operation.path,
             peer,
           });
-        } else this.#onRefused(outcome.code);
+        } else this.#onRefused(peer, outcome.code);
         this.#tellSettledSoon();
       },
-      onRefused: (code) => this.#onRefused(code),
+      onRefused: (peer, code) => this.#onRefused(peer, code),
     });
     this.#receiver = receiver;
     this.#verification = new Verification({
@@ -225,8 +228,9 @@ class PeerRun implements RunningPeer {
     }
   }
 
-  #onRefused(code: ErrorCode): void {
+  #onRefused(peer: string, code: ErrorCode): void {
     if (code === "no_space") this.#noSpaceMs = this.#parts.clock.now();
+    if (code === "over_quota") this.#overQuotaMs.set(peer, this.#parts.clock.now());
   }
 
   async stop(): Promise<void> {
@@ -586,7 +590,22 @@ class PeerRun implements RunningPeer {
         `the disk that holds ${this.#parts.synced.root} is full: what the peer sends waits there until there is room`;
       problems.push({ code: "no_space", message, sinceMs: this.#noSpaceMs });
     }
+    const now = this.#parts.clock.now();
+    for (const [peer, sinceMs] of this.#overQuotaMs) {
+      if (now - sinceMs >= NO_SPACE_MS) continue;
+      const message =
+        `${peer} has used up its quota here: what it sends beyond waits there until it deletes something, or ` +
+        "the quota is raised (--quota)";
+      problems.push({ code: "over_quota", message, sinceMs });
+    }
     for (const { peer } of this.#partners.values()) {
+      const over = this.#parts.store.pending.firstWithCode(peer.number, "over_quota");
+      if (over !== null) {
+        const message = `the quota on ${peer.name} is used up (${
+          over.reason ?? ""
+        }): changes wait here and are tried again`;
+        problems.push({ code: "peer_over_quota", message, sinceMs: over.sinceMs });
+      }
       const full = this.#parts.store.pending.firstWithCode(peer.number, "no_space");
       if (full === null) continue;
       const message = `the disk of ${peer.name} is full (${

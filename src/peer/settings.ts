@@ -8,6 +8,8 @@ export interface Settings {
   readonly auditDays: number;
   /** Bytes a second that all links together may send, and as many that they may receive; `null` without a limit. */
   readonly limitBytesPerSecond: number | null;
+  /** Bytes that each peer may have in `synced/`; `null` without a quota. */
+  readonly quotaBytes: number | null;
 }
 
 /** The defaults, which the comments of a new `mirrorsync.toml` repeat. */
@@ -16,4 +18,5 @@ export const DEFAULT_SETTINGS: Settings = {
   logDays: 90,
   auditDays: 400,
   limitBytesPerSecond: null,
+  quotaBytes: null,
 };

@@ -26,6 +26,7 @@ import { Committer, type Outcome, toOutcome, type Work } from "./committer.ts";
 import { GunzipMember } from "./gunzip_member.ts";
 import { inspectSynced } from "./inspect.ts";
 import { MAX_PIECE_BYTES } from "./piece.ts";
+import { Quota, type Room } from "./quota.ts";
 import { recoverCommits } from "./recover.ts";
 import { Partials } from "./partials.ts";
 import { type Staged, Staging } from "./staging.ts";
@@ -60,11 +61,13 @@ export interface ReceiverParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly system: "windows" | "unix";
+  /** Bytes that each peer may have in `synced/`; `null` without a quota. */
+  readonly quotaBytes: number | null;
   readonly onEvent: EventSink;
   /** Told of every operation that was applied, and of every one that was refused when it had come whole. */
   readonly onReceived: (peer: string, operation: Operation, outcome: Outcome) => void;
   /** Told of what was refused before it had come whole. */
-  readonly onRefused: (code: ErrorCode) => void;
+  readonly onRefused: (peer: string, code: ErrorCode) => void;
 }
 
 /** The receiving side of a home: takes operations off links, stages and verifies their content, has them committed, answers. */
@@ -74,6 +77,7 @@ export class Receiver {
   readonly #committer: Committer;
   readonly #mover: Mover;
   readonly #partials: Partials;
+  readonly #quota: Quota;
   readonly #intakes = new Map<Link, Intake>();
   /** Copies of files that were found edited by hand, by the path of the file: its next version can be built on them. */
   readonly #copies = new Map<RelativePath, string>();
@@ -89,6 +93,7 @@ export class Receiver {
     this.folding = folding;
     this.#committer = new Committer({ ...parts, staging, folding });
     this.#mover = new Mover(parts);
+    this.#quota = new Quota(parts.store, parts.quotaBytes);
   }
 
   /** Opens the staging folder and brings to an end what a crash interrupted. */
@@ -244,16 +249,33 @@ export class Receiver {
       return this.#move(link, intake, { ...operation, from: operation.from }, headBytes, costBytes);
     }
     if (operation.offer) return await this.#takeOffer(link, intake, operation, headBytes, costBytes);
-    const bears = bearsContent(operation);
-    if (bears) await this.#checkRoom(operation.sizeBytes);
-    let body: Uint8Array | Staged | null = null;
-    if (bears && !operation.compressed && operation.sizeBytes <= SMALL_BYTES) {
-      body = await content.rest();
-      checkHash(operation, hashOf("sha256", body, "hex"));
-    } else if (bears) body = await this.#stageStream(link, operation, content);
-    this.#commit(link, intake, operation, body, headBytes + contentBytes, costBytes);
+    const room = this.#quota.room(link.peer.number, operation.path);
+    try {
+      const body = bearsContent(operation) ? await this.#takeContent(link, operation, content, room) : null;
+      this.#commit(link, intake, operation, body, headBytes + contentBytes, costBytes, () => room.release());
+    } catch (error) {
+      room.release();
+      throw error;
+    }
     const limit = link.has("credit") ? MAX_UNANSWERED : MAX_UNANSWERED_PLAIN;
     while (intake.unanswered.size >= limit) await Promise.race(intake.unanswered);
+  }
+
+  /** Checks that there is room for an operation's content, takes it and checks it. */
+  async #takeContent(
+    link: Link,
+    operation: Operation,
+    content: FrameReader,
+    room: Room,
+  ): Promise<Uint8Array | Staged> {
+    room.ensure(operation.sizeBytes);
+    await this.#checkRoom(operation.sizeBytes);
+    if (operation.compressed || operation.sizeBytes > SMALL_BYTES) {
+      return await this.#stageStream(link, operation, content);
+    }
+    const body = await content.rest();
+    checkHash(operation, hashOf("sha256", body, "hex"));
+    return body;
   }
 
   /** Has an operation committed, and answers when it is durable; does not wait for that. Credit comes back with the answer. */
@@ -264,7 +286,7 @@ export class Receiver {
     content: Work["content"],
     wireBytes: number,
     costBytes: number,
-    onSettled: (isOver: boolean) => void = () => {},
+    onSettled: (isOver: boolean) => void,
   ): void {
     const outcome = this.#committer.submit({
       peer: link.peer,
@@ -285,7 +307,14 @@ export class Receiver {
     headBytes: number,
     costBytes: number,
   ): Promise<void> {
-    await this.#checkRoom(operation.sizeBytes);
+    const room = this.#quota.room(link.peer.number, operation.path);
+    try {
+      room.ensure(operation.sizeBytes);
+      await this.#checkRoom(operation.sizeBytes);
+    } catch (error) {
+      room.release();
+      throw error;
+    }
     const copied = copyContent(
       { ...this.#parts, staging: this.#staging },
       link.peer.number,
@@ -293,8 +322,9 @@ export class Receiver {
       () => intake.dropped,
     )
       .then(
-        (staged) => this.#commit(link, intake, operation, staged, headBytes, costBytes),
+        (staged) => this.#commit(link, intake, operation, staged, headBytes, costBytes, () => room.release()),
         (error) => {
+          room.release();
           const { code, message } = toOutcome(error);
           link.grant(costBytes);
           link.refuse(operation.id, code, message);
@@ -409,6 +439,7 @@ export class Receiver {
           this.#room = null;
           return this.#checkRoom(bytes);
         },
+        room: (path) => this.#quota.room(link.peer.number, path),
         copyOf: (path) => this.#copies.get(path) ?? null,
         resume: ({ turn, marks, plainUntil, lacks, has }) => {
           const more = {
@@ -550,7 +581,7 @@ export class Receiver {
   }
 
   #noteRefusal(link: Link, header: RawHeader, code: ErrorCode, message: string): void {
-    this.#parts.onRefused(code);
+    this.#parts.onRefused(link.peer.name, code);
     const text = (field: string) =>
       typeof header[field] === "string" ? (header[field] as string).slice(0, 4096) : null;
     const { clock, store, onEvent } = this.#parts;

@@ -15,6 +15,7 @@ import { checkHash } from "./check_hash.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
 import type { Partials } from "./partials.ts";
 import { parsePiece, type Piece, unpackPiece } from "./piece.ts";
+import type { Room } from "./quota.ts";
 import type { Staged, Staging } from "./staging.ts";
 
 /**
@@ -56,6 +57,8 @@ export interface TransferParts {
   readonly clock: Clock;
   /** Throws when the disk has no room for so many bytes more. */
   readonly checkRoom: (bytes: number) => Promise<void>;
+  /** The room that the file takes of the quota. */
+  readonly room: (path: RelativePath) => Room;
   /** The copy that was made of the file when it was found edited by hand, if there is one. */
   readonly copyOf: (path: RelativePath) => string | null;
   /** Sends a {@linkcode Resume} to the sender. */
@@ -89,6 +92,8 @@ export class Transfer {
   #marks: Map<number, Hash> | null = null;
   #repairs = { offset: -1, count: 0 };
   #bases: Bases | null = null;
+  /** `null` before its path was checked. */
+  #room: Room | null = null;
   /** The pieces, one after the other. Never rejects: the first failure is kept. */
   #working: Promise<void> = Promise.resolve();
   #failure: (Outcome & { status: "error" }) | null = null;
@@ -126,7 +131,10 @@ export class Transfer {
     if (typeof path !== "string") {
       throw new MirrorError("bad_header", 'the field "path" is missing or not a string');
     }
-    checkNameOn(system, parseRelativePath(path));
+    const parsed = parseRelativePath(path);
+    checkNameOn(system, parsed);
+    this.#room = this.#parts.room(parsed);
+    this.#room.ensure(this.sizeBytes);
   }
 
   fail(error: unknown): void {
@@ -161,6 +169,7 @@ export class Transfer {
     if (this.#marks !== null) await this.#goOnAt(piece.offset);
     if (piece.offset !== this.#done) throw new MirrorError("bad_content", "a piece is missing or came twice");
     const end = piece.offset + piece.length;
+    this.#room?.ensure(end); // it may become larger than it was said to
     if (end > this.#roomFor) {
       // More than was announced.
       await this.#parts.checkRoom(end - this.#roomFor);
@@ -387,6 +396,7 @@ export class Transfer {
    * @param isOver Nothing is left to be continued: it was committed or refused.
    */
   settled(isOver: boolean): void {
+    this.#room?.release(); // it is recorded now, or will not be
     if (this.#staged === null) return;
     const { store, partials } = this.#parts;
     if (isOver) store.partials.removeStaged(this.#staged.path);
@@ -434,6 +444,7 @@ export class Transfer {
     this.fail(new MirrorError("link_closed", why));
     await this.#working;
     this.#closeBases();
+    this.#room?.release();
     const staged = this.#staged;
     this.#staged = null;
     staged?.handle.close();

@@ -28,6 +28,8 @@ const MAX_LARGE = 2;
 const MAX_LARGE_UNANSWERED = 8;
 /** Attempts after which a file that never rests is sent as it is at one moment. */
 const RESTLESS_ATTEMPTS = 2;
+/** How long after room was made what had found none is tried again, all of it at once. */
+const ROOM_MS = 1_000;
 /** How long after the database has refused the acks are brought to it again. */
 const RECORD_AGAIN_MS = 1_000;
 /** When a path is looked at again that was still there when it was to be deleted: at first, and at the longest. */
@@ -84,6 +86,9 @@ export class Sender {
   #stopped = false;
   /** Cancel the looks at what was still there when it was to be deleted. */
   readonly #laterDeletions = new Set<() => void>();
+  /** Something was refused because this peer's quota there is used up. */
+  #overQuota = false;
+  #cancelRoom: (() => void) | null = null;
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
@@ -202,6 +207,7 @@ export class Sender {
     this.#stopped = true;
     this.#cancelDue();
     for (const cancel of this.#laterDeletions) cancel();
+    this.#cancelRoom?.();
     this.#record();
   }
 
@@ -566,6 +572,7 @@ export class Sender {
     again.push(...waiting);
     if (reply.status === "ok") {
       if (recordAck(this.#parts, settled, now)) this.#order.restart();
+      if (settled.action !== "create") this.#roomWasMade();
       this.#folded?.keep(path, settled.state !== null);
       this.#declined.delete(path);
     } else if (reply.code === "content_needed") {
@@ -576,7 +583,20 @@ export class Sender {
       // What is to be done instead, if the path has changed meanwhile.
       again.push(path);
       if (reply === STILL_THERE) this.#deleteLater(path);
+      if (reply.code === "over_quota") this.#overQuota = true;
     }
+  }
+
+  /** Something was deleted at the peer, or may have become smaller: what found no room within its quota may find some now. */
+  #roomWasMade(): void {
+    if (!this.#overQuota || this.#cancelRoom !== null) return;
+    const { store, clock } = this.#parts;
+    this.#cancelRoom = clock.after(ROOM_MS, () => {
+      this.#cancelRoom = null;
+      if (this.#stopped) return;
+      this.#overQuota = store.relaxedTransaction(() => store.pending.dueAfter(this.#peer, "over_quota")) > 0;
+      this.rescan();
+    });
   }
 
   /** A path was still there when it was to be deleted. If it goes before the observer has seen it, nobody would tell of that. */

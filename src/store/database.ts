@@ -32,6 +32,8 @@ export class Database implements Disposable {
       this.#db.exec("PRAGMA journal_mode = WAL");
       // FULL: a commit is on the disk when it returns. The ack of an operation rests on it.
       this.#db.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000");
+      // What REPLACE replaces counts as deleted, for the triggers.
+      this.#db.exec("PRAGMA recursive_triggers = ON");
       this.#migrate();
     } catch (error) {
       this.#db.close();

@@ -237,4 +237,23 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX login_failures_last ON login_failures (last_ms);
   `,
+  `
+  -- The bytes of the files that each peer has in synced/: their sum, kept by the triggers below. (REPLACE fires the one for a
+  -- deletion too, as recursive_triggers is on.)
+  CREATE TABLE synced_bytes (
+    peer INTEGER PRIMARY KEY REFERENCES peers (number) ON DELETE CASCADE,
+    bytes INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO synced_bytes
+    SELECT number, coalesce((SELECT sum(size) FROM synced WHERE peer = number AND kind = 'file'), 0) FROM peers;
+  CREATE TRIGGER peers_added AFTER INSERT ON peers BEGIN
+    INSERT INTO synced_bytes VALUES (NEW.number, 0);
+  END;
+  CREATE TRIGGER synced_added AFTER INSERT ON synced WHEN NEW.kind = 'file' BEGIN
+    UPDATE synced_bytes SET bytes = bytes + NEW.size WHERE peer = NEW.peer;
+  END;
+  CREATE TRIGGER synced_removed AFTER DELETE ON synced WHEN OLD.kind = 'file' BEGIN
+    UPDATE synced_bytes SET bytes = bytes - OLD.size WHERE peer = OLD.peer;
+  END;
+  `,
 ];

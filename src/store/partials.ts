@@ -48,6 +48,11 @@ export class PartialsTable {
     this.#db.run("DELETE FROM partials WHERE staged = ?", staged);
   }
 
+  /** Those of a peer. */
+  of(peer: number): Partial[] {
+    return this.#db.all("SELECT * FROM partials WHERE peer = ?", peer).map(toPartial);
+  }
+
   /** All of them, the latest first. */
   list(): Partial[] {
     return this.#db.all("SELECT * FROM partials ORDER BY updated_ms DESC, path").map(toPartial);

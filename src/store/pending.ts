@@ -97,6 +97,15 @@ export class PendingTable {
     );
   }
 
+  /** The same for the rows that failed for one reason, which is gone now; tells how many there are. */
+  dueAfter(peer: number, code: string): number {
+    return this.#db.run(
+      "UPDATE pending SET next_attempt_ms = 0 WHERE peer = ? AND state = 'waiting' AND code = ?",
+      peer,
+      code,
+    );
+  }
+
   /** Due creations and updates after `after`, parents before children; `large` chooses files above or below `limitBytes`. */
   upserts(
     peer: number,

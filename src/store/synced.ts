@@ -128,6 +128,11 @@ export class SyncedTable {
     for (const row of rows) yield toStatedPath(row as Row);
   }
 
+  /** The bytes of all files that a peer has here, without counting them. */
+  bytesOf(peer: number): number {
+    return Number(this.#db.get("SELECT bytes FROM synced_bytes WHERE peer = ?", peer)?.["bytes"] ?? 0);
+  }
+
   countOf(peer: number): number {
     return Number(this.#db.get("SELECT count(*) AS n FROM synced WHERE peer = ?", peer)!["n"]);
   }

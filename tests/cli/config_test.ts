@@ -46,7 +46,7 @@ Deno.test("a new config holds the address that was asked for, and its commented 
 Deno.test("every key is read; relative folders are relative to the file's folder", () => {
   const config = parseConfig(
     'name = "Anna\'s laptop"\nlisten = "0.0.0.0:1"\nwatched = "w"\nsynced = "../s"\npeer = "h"\n' +
-      'scan_interval = "90s"\nlog_days = 7\nlimit = "500KB/s"\n',
+      'scan_interval = "90s"\nlog_days = 7\naudit_days = 800\nquota = "20GB"\nlimit = "500KB/s"\n',
     FILE,
   );
   assert.deepEqual(config, {
@@ -55,7 +55,13 @@ Deno.test("every key is read; relative folders are relative to the file's folder
     watched: "/home/anna/.local/share/mirrorsync/w",
     synced: "/home/anna/.local/share/s",
     peer: { host: "h", port: 22600 },
-    settings: { scanIntervalMs: 90_000, logDays: 7, auditDays: 400, limitBytesPerSecond: 500_000 },
+    settings: {
+      scanIntervalMs: 90_000,
+      logDays: 7,
+      auditDays: 800,
+      limitBytesPerSecond: 500_000,
+      quotaBytes: 20e9,
+    },
   });
 });
 
@@ -82,6 +88,8 @@ Deno.test("wrong types and unknown keys are refused with key, line and what is e
   assertRefused("log_days = 0", /log_days/);
   assertRefused("log_days = 1.5", /log_days/);
   assertRefused('limit = "2 Mb"', /line 1: limit must be bytes a second.*: "2 Mb" is not clear.*bits/);
+  assertRefused('quota = "20 Gb"', /line 1: quota must be a number of bytes.*: "20 Gb" is not clear.*bits/);
+  assertRefused("audit_days = 0", /audit_days must be a whole number of days/);
   assertRefused("limit = -5", /limit must be bytes a second.*: -5 is negative/);
   assertRefused("limit = true", /limit must be bytes a second, 1KB\/s or more \(2MB\/s.*not true/);
   assertRefused('name = ""', /name must be/);

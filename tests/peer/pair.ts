@@ -3,7 +3,7 @@ import type { PeerEvent } from "../../src/domain/events.ts";
 import { ensureIdentity, type Identity } from "../../src/identity/identity.ts";
 import { TlsNetwork } from "../../src/link/tls_network.ts";
 import { type RunningPeer, startPeer } from "../../src/peer/peer.ts";
-import { DEFAULT_SETTINGS } from "../../src/peer/settings.ts";
+import { DEFAULT_SETTINGS, type Settings } from "../../src/peer/settings.ts";
 import { Store } from "../../src/store/store.ts";
 import { DiskTree } from "../../src/system/disk_tree.ts";
 import { SystemClock } from "../../src/system/system_clock.ts";
@@ -32,6 +32,8 @@ export class Home {
   readonly events: PeerEvent[] = [];
   readonly clock = new CatchingClock();
   running: RunningPeer | null = null;
+  /** For the next start. */
+  settings: Settings = DEFAULT_SETTINGS;
   /** Called before each call on `synced/`. */
   before: (call: Call) => void | Promise<void> = () => {};
   #store: Store | null = null;
@@ -90,7 +92,7 @@ export class Home {
       }),
       clock: this.clock,
       random: new SystemRandom(),
-      settings: DEFAULT_SETTINGS,
+      settings: this.settings,
       listen: { host: "127.0.0.1", port: 0 },
       dial: null,
       once: options.once ?? false,

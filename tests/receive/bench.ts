@@ -43,6 +43,8 @@ export class ReceiveBench implements AsyncDisposable {
   }
 
   receiver!: Receiver;
+  /** For the next receiver that is opened. */
+  quotaBytes: number | null = null;
 
   get synced(): string {
     return `${this.folder}/synced`;
@@ -58,16 +60,21 @@ export class ReceiveBench implements AsyncDisposable {
     });
   }
 
-  static async open(): Promise<ReceiveBench> {
+  static async open(quotaBytes: number | null = null): Promise<ReceiveBench> {
     const temp = await tempFolder();
     await Deno.mkdir(`${temp.path}/synced`);
-    return await ReceiveBench.#on(temp.path, async () => await temp[Symbol.asyncDispose]());
+    return await ReceiveBench.#on(temp.path, quotaBytes, async () => await temp[Symbol.asyncDispose]());
   }
 
-  static async #on(folder: string, removeFolder: (() => Promise<void>) | null): Promise<ReceiveBench> {
+  static async #on(
+    folder: string,
+    quotaBytes: number | null,
+    removeFolder: (() => Promise<void>) | null,
+  ): Promise<ReceiveBench> {
     const disk = new VolatileTree(`${folder}/synced`);
     const tree = new HookedTree(disk);
     const bench = new ReceiveBench(folder, new Store(`${folder}/db.sqlite`), disk, tree, removeFolder);
+    bench.quotaBytes = quotaBytes;
     bench.receiver = await bench.openReceiver(tree);
     return bench;
   }
@@ -79,6 +86,7 @@ export class ReceiveBench implements AsyncDisposable {
       clock: this.clock,
       random: this.random,
       system: "unix",
+      quotaBytes: this.quotaBytes,
       onEvent: (event) => this.events.push(event),
       onReceived: (_peer, operation, outcome) => this.received.push({ operation, outcome }),
       onRefused: () => {},
@@ -86,10 +94,10 @@ export class ReceiveBench implements AsyncDisposable {
   }
 
   /** Another process on the same folder and database: the one before has died. */
-  async restarted(): Promise<ReceiveBench> {
+  async restarted(quotaBytes = this.quotaBytes): Promise<ReceiveBench> {
     this.clock.die();
     this.store[Symbol.dispose]();
-    return await ReceiveBench.#on(this.folder, null);
+    return await ReceiveBench.#on(this.folder, quotaBytes, null);
   }
 
   /** Another process after the power was cut. */
