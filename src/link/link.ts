@@ -41,6 +41,14 @@ const MAX_SKIPPED_BYTES = 256 * 1024 * 1024;
 const LAST_WORD_MS = 2_000;
 /** The largest content of a reply that is accepted: a listing of one bucket of a tree. */
 const MAX_REPLY_BYTES = 64 * 1024 * 1024;
+/** What may be taken in and not done with on a link without flow control; with it, it is the window that was granted. */
+const PLAIN_WINDOW_BYTES = 16 * 1024 * 1024;
+/**
+ * Replies that wait because the other side does not read them. It must be able to have one listing of a tree, and more, under way in
+ * each direction; on a plain link there are none.
+ */
+const MAX_UNREAD_BYTES = 80 * 1024 * 1024;
+const MAX_UNREAD_PLAIN_BYTES = 4 * 1024 * 1024;
 /** Credit is returned in lumps of at least this, so that returning it costs next to nothing. */
 const GRANT_BYTES = 256 * 1024;
 
@@ -73,6 +81,10 @@ export class Link {
   /** Resolves when the peer has ended its direction. */
   #served: Promise<unknown> = new Promise(() => {});
   #ungranted = 0;
+  /** Bytes that the peer has sent, as credit counts them, and that were not granted again. */
+  #owed = 0;
+  #windowBytes = PLAIN_WINDOW_BYTES;
+  #wakeOwed: () => void = () => {};
   #bytesSeen = 0;
   #bytesSent = 0;
   /** A ping of ours has not had its turn yet. */
@@ -146,6 +158,7 @@ export class Link {
       moves: this.has("moves"),
     };
     this.#credit = new Credit(this.has("credit") ? theirs.windowBytes : Infinity);
+    if (this.has("credit")) this.#windowBytes = ours.windowBytes;
     this.#writer.pace = paceTowards(theirs, this.#limits, this.#clock);
   }
 
@@ -194,6 +207,9 @@ export class Link {
         else await onFrame(this, header, this.#reader);
         await this.#skipRest();
         if (this.#held !== null) await this.#held;
+        // A peer that goes beyond its credit, or does not read its replies, is not read from: that bounds what is held for it.
+        await this.#withinWindow();
+        await this.#writer.controlBelow(this.#hello === null ? MAX_UNREAD_PLAIN_BYTES : MAX_UNREAD_BYTES);
       }
     } catch (error) {
       const reason = error instanceof MirrorError
@@ -264,8 +280,21 @@ export class Link {
     this.#credit.grant(contentBytes + FRAME_COST_BYTES);
   }
 
+  /** Notes that the peer has sent what costs it `bytes`: to be given back by {@linkcode grant}. */
+  owe(bytes: number): void {
+    this.#owed += bytes;
+  }
+
+  async #withinWindow(): Promise<void> {
+    while (this.#owed > this.#windowBytes && !this.isClosed) {
+      await new Promise<void>((resolve) => this.#wakeOwed = resolve);
+    }
+  }
+
   /** Returns credit to the peer: `bytes` of what it sent (with each frame's cost) were taken. */
   grant(bytes: number): void {
+    this.#owed -= bytes;
+    this.#wakeOwed();
     if (!this.has("credit") || this.isClosed) return;
     this.#ungranted += bytes;
     if (this.#ungranted < GRANT_BYTES) return;
@@ -281,6 +310,7 @@ export class Link {
     this.#writer.break(reason);
     this.#pacedSource?.stop();
     this.#credit.close(reason);
+    this.#wakeOwed();
     for (const { reject } of this.#outstanding.values()) reject(reason);
     this.#outstanding.clear();
     this.connection.close();

@@ -49,6 +49,8 @@ const HELLO_DEADLINE_MS = 10_000;
 const STILL_THERE_MS = 2_000;
 /** Links without hello that one peer may hold at once. */
 const MAX_PLAIN_LINKS = 16;
+/** Connections of one peer that have not said anything yet: the oldest makes room for a new one. */
+const MAX_SILENT_LINKS = 16;
 /** While something is not linked, the clock is looked at this often for a jump: the machine was asleep. */
 const WAKE_CHECK_MS = 2_000;
 
@@ -63,6 +65,8 @@ export class LinkManager {
   readonly #all = new Set<Link>();
   /** When all that a link brought is done with, once it has ended. */
   readonly #endings = new WeakMap<Link, Promise<void>>();
+  /** Those that the peer has dialled and nothing has come on, the oldest first. */
+  readonly #silent = new Set<Link>();
   readonly #served = new Set<Promise<void>>();
   readonly #diallers = new Map<string, Dialler>();
   readonly #waitingForLoss = new Set<() => void>();
@@ -124,10 +128,13 @@ export class LinkManager {
     const peer = this.#peerOf(connection);
     if (peer === null || this.#stopped) return connection.close();
     const link = this.#newLink(connection, peer);
+    this.#silent.add(link);
+    this.#boundSilent(peer);
     let first = true;
     this.#serve(link, async (l, header, content) => {
       const isFirst = first;
       first = false;
+      this.#silent.delete(link);
       // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
       if (isFirst) this.#kick();
       if (header["action"] !== "hello") {
@@ -180,9 +187,23 @@ export class LinkManager {
 
   async #ended(link: Link, reason: MirrorError): Promise<void> {
     this.#all.delete(link);
+    this.#silent.delete(link);
     if (this.#current.get(link.peer.number) === link) this.#current.delete(link.peer.number);
     await this.#parts.release(link, reason);
     for (const wake of [...this.#waitingForLoss]) wake();
+  }
+
+  #boundSilent(peer: LinkPeer): void {
+    const silent = [...this.#silent].filter((link) => link.peer.number === peer.number);
+    const [oldest] = silent;
+    if (oldest === undefined || silent.length <= MAX_SILENT_LINKS) return;
+    this.#silent.delete(oldest);
+    oldest.close(
+      new MirrorError(
+        "not_accepting",
+        `${peer.name} holds more than ${MAX_SILENT_LINKS} links and says nothing`,
+      ),
+    );
   }
 
   #plainLinkFits(link: Link): boolean {

@@ -40,6 +40,14 @@ const SMALL_BYTES = 256 * 1024;
 const MAX_UNANSWERED = 4096;
 /** The same for links without flow control, whose small contents are held in memory. */
 const MAX_UNANSWERED_PLAIN = 64;
+/** Large files that may come in pieces at once on one link; each has a file open. */
+const MAX_TRANSFERS = 64;
+/** Offers of one link whose content is being looked for at once; each may have files open. */
+const MAX_COPIES = 256;
+/** Questions of one link about trees that are being answered at once. */
+const MAX_QUESTIONS = 4;
+/** Refused transfers that are remembered on one link, so that pieces of them which still come are dropped without a word. */
+const MAX_REFUSED = 4096;
 /** Room that is left on the disk for the database and for everybody else. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 /** How long a reading of the free space is good. */
@@ -52,6 +60,9 @@ interface Intake {
   readonly refused: Set<string>;
   /** Operations that are being committed. */
   readonly unanswered: Set<Promise<void>>;
+  /** Those of them that look for their content here. */
+  readonly copies: Set<Promise<void>>;
+  readonly questions: Set<Promise<void>>;
   dropped: boolean;
 }
 
@@ -166,12 +177,14 @@ export class Receiver {
   async onFrame(link: Link, header: RawHeader, content: FrameReader): Promise<void> {
     const costBytes = content.contentLeft + FRAME_COST_BYTES;
     if (header["action"] === "piece" && link.has("pieces")) {
+      link.owe(costBytes);
       return await this.#takePiece(link, header, content, costBytes);
     }
     if (header["action"] === "abort" && link.has("pieces")) return await this.#abort(link, header);
     if (link.has("tree") && (header["action"] === "tree" || header["action"] === "tree_buckets")) {
-      return this.#answerTree(link, header);
+      return await this.#answerTree(link, header);
     }
+    if (isOperation(header)) link.owe(costBytes);
     try {
       if (isOperation(header) || typeof header["action"] !== "string") {
         await this.#takeOperation(link, header, content, costBytes);
@@ -222,7 +235,10 @@ export class Receiver {
   #intake(link: Link): Intake {
     let intake = this.#intakes.get(link);
     if (intake === undefined) {
-      intake = { transfers: new Map(), refused: new Set(), unanswered: new Set(), dropped: false };
+      intake = {
+        ...{ transfers: new Map(), refused: new Set(), unanswered: new Set() },
+        ...{ copies: new Set(), questions: new Set(), dropped: false },
+      };
       if (!link.isClosed) this.#intakes.set(link, intake);
       else intake.dropped = true;
     }
@@ -242,13 +258,17 @@ export class Receiver {
     checkContentLength(operation, contentBytes);
     const intake = this.#intake(link);
     if (operation.pieces) {
-      link.grant(costBytes);
-      return this.#finishTransfer(link, intake, operation, headBytes);
+      this.#finishTransfer(link, intake, operation, headBytes);
+      return link.grant(costBytes);
     }
     if (operation.from !== null) {
       return this.#move(link, intake, { ...operation, from: operation.from }, headBytes, costBytes);
     }
-    if (operation.offer) return await this.#takeOffer(link, intake, operation, headBytes, costBytes);
+    if (operation.offer) {
+      await this.#takeOffer(link, intake, operation, headBytes, costBytes);
+      while (intake.copies.size >= MAX_COPIES) await Promise.race(intake.copies);
+      return;
+    }
     const room = this.#quota.room(link.peer.number, operation.path);
     try {
       const body = bearsContent(operation) ? await this.#takeContent(link, operation, content, room) : null;
@@ -330,8 +350,12 @@ export class Receiver {
           link.refuse(operation.id, code, message);
           this.#parts.onReceived(link.peer.name, operation, { status: "error", code, message });
         },
-      ).finally(() => intake.unanswered.delete(copied));
+      ).finally(() => {
+        intake.unanswered.delete(copied);
+        intake.copies.delete(copied);
+      });
     intake.unanswered.add(copied);
+    intake.copies.add(copied);
   }
 
   /** Renames what is here already, between two commits. */
@@ -452,6 +476,12 @@ export class Receiver {
       });
       intake.transfers.set(id, transfer);
       try {
+        if (intake.transfers.size > MAX_TRANSFERS) {
+          throw new MirrorError(
+            "not_accepting",
+            `more than ${MAX_TRANSFERS} large files at once are not taken`,
+          );
+        }
         transfer.checkFirst(this.#parts.system);
         const path = header["path"] as RelativePath;
         // What is here of it already needs no room again.
@@ -479,6 +509,8 @@ export class Receiver {
     const transfer = intake.transfers.get(id);
     intake.transfers.delete(id);
     intake.refused.add(id);
+    const [oldest] = intake.refused;
+    if (intake.refused.size > MAX_REFUSED) intake.refused.delete(oldest!);
     if (transfer !== undefined) this.#free(intake, transfer.discard());
     link.refuse(id, code, message);
     this.#noteRefusal(link, header, code, message);
@@ -538,7 +570,7 @@ export class Receiver {
     intake.unanswered.add(freed);
   }
 
-  #answerTree(link: Link, header: RawHeader): void {
+  async #answerTree(link: Link, header: RawHeader): Promise<void> {
     const id = idOf(header);
     if (id === null) return link.refuse(null, "bad_header", 'the field "id" is missing');
     const intake = this.#intake(link);
@@ -554,8 +586,13 @@ export class Receiver {
       } catch (error) {
         link.refuse(id, codeOf(error, "failed"), messageOf(error));
       }
-    })().finally(() => intake.unanswered.delete(answer));
+    })().finally(() => {
+      intake.unanswered.delete(answer);
+      intake.questions.delete(answer);
+    });
     intake.unanswered.add(answer);
+    intake.questions.add(answer);
+    while (intake.questions.size >= MAX_QUESTIONS) await Promise.race(intake.questions);
   }
 
   /** Beginnings of other files go before a file that comes now is refused. */

@@ -42,6 +42,9 @@ export class FrameWriter {
   /** Where small frames are joined, again and again. */
   #room: Uint8Array | null = null;
   #bytesWritten = 0;
+  /** About so many bytes of control frames wait to be written. */
+  #controlBytes = 0;
+  #wakeUnread: () => void = () => {};
   /** Ends the wait for a turn that is under way. */
   #interrupt: () => void = () => {};
   /** How fast bytes may go; `null` as fast as the stream takes them. */
@@ -53,6 +56,13 @@ export class FrameWriter {
 
   get bytesWritten(): number {
     return this.#bytesWritten;
+  }
+
+  /** Resolves when no more than `maxBytes` of control frames (replies, as a rule) wait to be written, or writing is over. */
+  async controlBelow(maxBytes: number): Promise<void> {
+    while (this.#controlBytes > maxBytes && this.#broken === null) {
+      await new Promise<void>((resolve) => this.#wakeUnread = resolve);
+    }
   }
 
   /** Queues a frame; resolves when it was handed to the stream. The content must not be changed until then. */
@@ -80,6 +90,7 @@ export class FrameWriter {
   #queue(lane: Lane, waiting: Waiting): void {
     if (this.#broken !== null) return waiting.failed(this.#broken);
     this.#lanes[lane].push(waiting);
+    if (lane === "control") this.#controlBytes += costOf(waiting);
     if (lane === "control" && !this.#inFrame) this.#interrupt();
     if (this.#pumping) return;
     this.#pumping = true;
@@ -96,6 +107,7 @@ export class FrameWriter {
   break(error: unknown): void {
     this.#broken ??= error;
     this.#interrupt();
+    this.#wakeUnread();
     for (const lane of Object.values(this.#lanes)) {
       for (const waiting of lane.splice(0)) waiting.failed(this.#broken);
     }
@@ -147,8 +159,13 @@ export class FrameWriter {
     let bytes = 0;
     for (const lane of open ? [this.#lanes.control, this.#lanes.small] : [this.#lanes.control]) {
       let taken = 0;
-      while (taken < lane.length && bytes < batchBytes) bytes += (lane[taken++]!.content?.length ?? 0) + 400;
+      let cost = 0;
+      while (taken < lane.length && bytes + cost < batchBytes) cost += costOf(lane[taken++]!);
+      bytes += cost;
       if (taken > 0) batch.push(...lane.splice(0, taken));
+      if (lane !== this.#lanes.control) continue;
+      this.#controlBytes -= cost;
+      this.#wakeUnread();
     }
     if (batch.length === 0 && open) {
       const piece = this.#lanes.bulk.shift();
@@ -217,3 +234,8 @@ export class FrameWriter {
 }
 
 function ignore(): void {}
+
+/** About what a frame has to be written. */
+function costOf({ content }: Waiting): number {
+  return (content?.length ?? 0) + 400;
+}

@@ -472,3 +472,24 @@ Deno.test("links: a stranger's connection is closed without a word", async () =>
   assert.equal(anna.live.length, 0);
   await anna.manager.stop();
 });
+
+Deno.test("links: connections on which a peer says nothing are bounded, and keep its real link not out", async () => {
+  const hub = new Hub();
+  const anna = new Side(ANNA, new ManualClock(), hub, [
+    peer(BERT, null),
+    { ...peer("c".repeat(64), null), number: 2, name: "c" },
+  ]);
+  hub.listen("anna", ANNA, (connection) => anna.manager.accept(connection));
+  const other = new FarEnd(hub.listeners.get("anna")!("c".repeat(64)));
+  const silent = Array.from({ length: 100 }, () => new FarEnd(hub.listeners.get("anna")!(BERT)));
+  await turns();
+  assert.equal(anna.live.length, 16 + 1, "16 of this peer, and the other's");
+  assert.deepEqual(silent.map(({ ended }) => ended), silent.map((_, i) => i < 84), "the oldest make room");
+  assert.ok(anna.downs.every(({ code }) => code === "not_accepting"));
+  const real = new FarEnd(hub.listeners.get("anna")!(BERT));
+  await real.accepted({ id: "1", action: "hello", ...helloFields(helloOf("b")) });
+  await turns();
+  assert.equal(anna.link?.isClosed, false);
+  assert.equal(other.ended, false, "another peer's are its own affair");
+  await anna.manager.stop();
+});
