@@ -1,5 +1,6 @@
 /** `deno task compile [FLAGS OF deno compile]`: one executable in `dist/`, allowed no more than what the program does. */
 import { join, relative } from "node:path";
+import { PERMISSION_FLAGS } from "./support/program_flags.ts";
 import { ROOT } from "./support/root.ts";
 
 const output = join("dist", Deno.build.os === "windows" ? "mirrorsync.exe" : "mirrorsync");
@@ -8,7 +9,7 @@ const { code, stderr } = await new Deno.Command(Deno.execPath(), {
     "compile",
     "--frozen",
     // Files anywhere the user says, its peers, its settings and the machine's name. Never programs, never native code.
-    ...["--no-prompt", "--allow-read", "--allow-write", "--allow-net", "--allow-env", "--allow-sys"],
+    ...PERMISSION_FLAGS,
     "--exclude-unused-npm",
     ...workers(join(ROOT, "src")).flatMap((path) => ["--include", path]),
     ...["--output", output],

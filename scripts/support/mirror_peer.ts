@@ -2,11 +2,17 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "./free_port.ts";
+import { PERMISSION_FLAGS } from "./program_flags.ts";
 import { ROOT } from "./root.ts";
 import { sleep } from "./until.ts";
 
 /** The program as it is run from a checkout. */
-export const FROM_CHECKOUT: readonly string[] = [Deno.execPath(), "run", "-A", join(ROOT, "main.ts")];
+export const FROM_CHECKOUT: readonly string[] = [
+  Deno.execPath(),
+  "run",
+  ...PERMISSION_FLAGS,
+  join(ROOT, "main.ts"),
+];
 
 /** One MirrorSync with its own home, as a real process. */
 export class MirrorPeer {

@@ -15,18 +15,21 @@ export class DiskWatcher implements TreeWatcher {
   readonly #links: OutwardLinks | null;
   /** What was told and not yet taken. */
   readonly #told: WatchEvent[] = [];
+  #isIterated = false;
   #wake = Promise.withResolvers<void>();
 
   /** @throws {FileError} when the folder, or one below it, cannot be watched; the message says the way out. */
   constructor(root: string) {
     this.#root = root;
+    this.#watchdog = PipeWatchdog.start(root);
     try {
       this.#roots = [...new Set([root, Deno.realPathSync(root)])];
-      this.#watcher = Deno.watchFs(root, { recursive: true });
+      const paths = this.#watchdog === null ? root : [root, this.#watchdog.heartbeat];
+      this.#watcher = Deno.watchFs(paths, { recursive: true });
     } catch (error) {
+      this.#watchdog?.close();
       throw toWatchError(error, root);
     }
-    this.#watchdog = Deno.build.os === "linux" ? new PipeWatchdog(root) : null;
     this.#links = Deno.build.os === "linux" ? this.#watchLinks(root) : null;
   }
 
@@ -47,17 +50,20 @@ export class DiskWatcher implements TreeWatcher {
   }
 
   close(): void {
-    this.#watchdog?.close();
+    this.#watchdog?.hold();
     void this.#links?.close();
     try {
       this.#watcher.close();
     } catch {
       // It has ended by itself.
     }
+    // The runtime closes it only when the iteration has ended.
+    if (!this.#isIterated) this.#watchdog?.close();
   }
 
   async *[Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent> {
     let isOver = false;
+    this.#isIterated = true;
     const reading = this.#read().finally(() => {
       isOver = true;
       this.#wake.resolve();
@@ -75,6 +81,7 @@ export class DiskWatcher implements TreeWatcher {
       await reading;
     } finally {
       await this.#links?.close();
+      this.#watchdog?.close();
     }
   }
 
@@ -93,6 +100,7 @@ export class DiskWatcher implements TreeWatcher {
         throw toWatchError(error, this.#root);
       }
       if (next.done) return;
+      if (this.#watchdog?.hears(next.value)) continue;
       const event = this.#translate(next.value);
       if (event !== null) this.#tell(event);
     }

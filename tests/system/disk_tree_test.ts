@@ -262,6 +262,20 @@ diskTest("the watcher tells of closes, renames and deletions below the root", as
     Deno.removeSync(`${root}/sub/replaced`);
     Deno.symlinkSync("/etc/hosts", `${root}/sub/replaced`);
     await saw("renamed", "sub/replaced");
+    // The runtime's watcher opens a pipe that was made, and waits there for somebody to write into it.
+    python(`import os; os.mkfifo("${root}/pipe")`);
+    await Deno.writeTextFile(`${root}/behind the pipe`, "x");
+    await eventually(
+      "what comes after a pipe is told",
+      () => assert(seen.some((e) => e.kind === "closed" && e.paths.includes("behind the pipe"))),
+    );
+    assert.deepEqual(
+      seen.flatMap((e) => e.paths).filter((path) =>
+        path.startsWith("/") || path.includes("mirrorsync-watcher")
+      ),
+      [],
+      "the watcher's heartbeat is nobody else's business",
+    );
     // A name that is not UTF-8 breaks Deno's iterator for one event; the watcher says that one was lost and goes on.
     python(`open(b"${root}/bad\\xff", "w").write("x")`);
     await eventually("lost", () => assert(seen.some((e) => e.kind === "lost")), { everyMs: 5 });
