@@ -5,7 +5,14 @@ const steps: [name: string, args: string[]][] = [
   ["fmt", ["fmt", "--check"]],
   ["lint", ["lint"]],
   ["types", ["check", "--quiet", "--frozen", "."]],
-  ["imports", ["run", "-A", "scripts/check_imports.ts"]],
+  ["imports", [
+    "run",
+    "--no-prompt",
+    "--allow-read",
+    "--allow-write",
+    "--allow-run",
+    "scripts/check_imports.ts",
+  ]],
 ];
 
 const failed: string[] = [];
