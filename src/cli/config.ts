@@ -8,7 +8,7 @@ import { DEFAULT_SETTINGS, type Settings } from "../peer/settings.ts";
 import { BYTE_RATE_RULE, parseByteRate } from "./byte_rate.ts";
 import { BYTE_SIZE_RULE, parseByteSize } from "./byte_size.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
-import { isPeerName, PEER_NAME_RULE } from "./peer_name.ts";
+import { isPeerName, PEER_NAME_RULE } from "../domain/peer_name.ts";
 import { escapeText } from "./text.ts";
 
 /** What `mirrorsync.toml` says; `null` where it says nothing. */

@@ -3,7 +3,7 @@ import type { Address } from "../domain/ports.ts";
 import { type Action, addressFlag, type Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { initialise, type Part } from "./initialise.ts";
-import { isPeerName, PEER_NAME_RULE } from "./peer_name.ts";
+import { isPeerName, PEER_NAME_RULE } from "../domain/peer_name.ts";
 import { pairingSteps, showFingerprint } from "./pairing.ts";
 import { table } from "./text.ts";
 

@@ -4,7 +4,7 @@ import type { Identity } from "../identity/identity.ts";
 import { formatAddress } from "../link/address.ts";
 import { configTemplate, loadConfig } from "./config.ts";
 import { exists, type Home } from "./home.ts";
-import { isPeerName } from "./peer_name.ts";
+import { isPeerName } from "../domain/peer_name.ts";
 
 /** The things that make a home. */
 export type Part = "identity" | "config" | "database";

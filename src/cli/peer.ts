@@ -8,7 +8,7 @@ import { type Action, addressFlag, type Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { nameFlag } from "./init.ts";
 import { showFingerprint } from "./pairing.ts";
-import { isPeerName } from "./peer_name.ts";
+import { isPeerName } from "../domain/peer_name.ts";
 import { escapeText, jsonTime, jsonTimeOrNull, showPath, showTime, table } from "./text.ts";
 
 interface AddFlags {

@@ -1,10 +1,7 @@
 /** Pure functions that make text for people: escaped, aligned, cut to a width. */
 import prettyBytes from "pretty-bytes";
+import { UNSAFE_TEXT } from "../domain/unsafe_text.ts";
 
-// Everything that could end a line, move the cursor or change the direction of what follows, and halves of surrogate pairs.
-const UNSAFE =
-  // deno-lint-ignore no-control-regex -- control characters are exactly what must not reach a terminal
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 const SHORT: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 function escapeCharacter(character: string): string {
@@ -13,7 +10,7 @@ function escapeCharacter(character: string): string {
 
 /** Text that stays on its line and moves no cursor, whatever file names or peers' messages are in it. */
 export function escapeText(text: string): string {
-  return text.replace(UNSAFE, escapeCharacter);
+  return text.replace(UNSAFE_TEXT, escapeCharacter);
 }
 
 /**
