@@ -8,6 +8,8 @@ import { Home, homeDirectory } from "./home.ts";
 import { addIdentity } from "./identity.ts";
 import { addInit } from "./init.ts";
 import { type Input, processInput } from "./input.ts";
+import { addInvite } from "./invite.ts";
+import { addJoin } from "./join.ts";
 import { addLog } from "./log.ts";
 import { addLogin } from "./login.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
@@ -111,6 +113,8 @@ export async function runCommandLine(
     });
   addInit(program, action);
   addIdentity(program, action);
+  addInvite(program, action);
+  addJoin(program, action);
   addPeer(program, action);
   addRun(program, action);
   addStatus(program, action);

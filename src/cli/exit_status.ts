@@ -15,6 +15,7 @@ export const EXIT = {
 export function exitStatusOf(code: ErrorCode): number {
   switch (code) {
     case "wrong_usage":
+    case "bad_invite":
       return EXIT.wrongUsage;
     case "not_logged_in":
     case "not_allowed":
@@ -23,6 +24,7 @@ export function exitStatusOf(code: ErrorCode): number {
       return EXIT.notLoggedIn;
     case "no_such_peer":
     case "not_trusted":
+    case "invite_refused":
       return EXIT.noSuchPeer;
     case "home_in_use":
       return EXIT.homeInUse;

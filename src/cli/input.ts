@@ -20,7 +20,7 @@ async function readAll(maxBytes: number): Promise<string> {
     parts.push(part);
     bytes += part.length;
     if (bytes > maxBytes) {
-      throw new MirrorError("wrong_usage", "there is far too much on stdin for a password");
+      throw new MirrorError("wrong_usage", "there is far too much on stdin");
     }
   }
   try {

@@ -7,8 +7,8 @@ import { type Config, loadConfig, parseConfig } from "./config.ts";
 import type { Action, Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import type { Home } from "./home.ts";
-import { lockHolder } from "./home_lock.ts";
-import { FOLDERS_FACT, readFolders, readRunStatus } from "./run_fact.ts";
+import { currentRun } from "./current_run.ts";
+import { FOLDERS_FACT, readFolders } from "./run_fact.ts";
 import { statusLines, type StatusReport } from "./status_text.ts";
 import { jsonTime, jsonTimeOrNull, quoteForShell } from "./text.ts";
 
@@ -34,11 +34,8 @@ async function status({ home, output }: Context): Promise<number> {
   const identity = await loadIdentity(home.directory);
   if (identity === null) throw home.notInitialised();
   const { config, problem } = await configOrProblem(home.configPath);
-  const holder = await lockHolder(home);
   using store = home.openStore();
-  const written = readRunStatus(store.facts.get("run"));
-  // What an earlier process wrote is not the state of this one.
-  const run = holder !== null && (holder.pid === null || holder.pid === written?.pid) ? written : null;
+  const { holder, run } = await currentRun(home, store);
   const report = statusReport(store, {
     home: home.directory,
     name: run?.name ?? config.name ?? identity.name,

@@ -2,6 +2,7 @@
 export interface PeerEvent {
   readonly kind:
     | "listening"
+    | "paired"
     | "link_up"
     | "link_down"
     | "sent"

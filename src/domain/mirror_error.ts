@@ -22,6 +22,9 @@ export type ErrorCode =
   | "no_permission"
   | "io_error"
   | "not_accepting"
+  // what an inviter answers to a joiner
+  | "bad_certificate"
+  | "invite_refused"
   // what happens to a link
   | "bad_frame"
   | "bad_hello"
@@ -36,7 +39,7 @@ export type ErrorCode =
   // what a command says
   | "wrong_usage"
   | "bad_config"
-  | "bad_certificate"
+  | "bad_invite"
   | "home_in_use"
   | "bad_folder"
   | "port_in_use"

@@ -164,10 +164,31 @@ export interface Listener {
   close(): void;
 }
 
+/** A connection on which this side has proved who it is, and the other side has not. */
+export type UnprovenConnection = Pick<
+  Connection,
+  "remoteAddress" | "read" | "write" | "closeWrite" | "close"
+>;
+
+/** Where somebody who is not trusted yet may ask to become a peer. */
+export interface PairingDoor {
+  /** Whether anybody may ask at this moment. */
+  isOpen(): boolean;
+  /** Hears one who asks; resolves when all is said. Must not throw. */
+  hear(connection: UnprovenConnection): Promise<void>;
+}
+
 /** Makes authenticated connections. */
 export interface Network {
-  /** @throws MirrorError `port_in_use` and others. Every connection handed over is authenticated. */
-  listen(address: Address, onConnection: (connection: Connection) => void): Promise<Listener>;
+  /**
+   * @param door Without one, and while it is closed, nobody is heard who is not trusted.
+   * @throws MirrorError `port_in_use` and others. Every connection handed over is authenticated.
+   */
+  listen(
+    address: Address,
+    onConnection: (connection: Connection) => void,
+    door?: PairingDoor | null,
+  ): Promise<Listener>;
   /**
    * Dials a peer. With `expect` only the peer with that fingerprint is accepted, else any trusted one.
    * @throws MirrorError `unreachable` or `not_trusted`.

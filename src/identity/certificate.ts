@@ -199,6 +199,11 @@ function asUtf8String(text: string): string {
   return { utf8String: text } as unknown as string;
 }
 
+/** A certificate's DER bytes as PEM. */
+export function certificatePemOf(der: Uint8Array): string {
+  return toPem("CERTIFICATE", der);
+}
+
 function toPem(label: string, der: Uint8Array): string {
   const lines = der.toBase64().match(/.{1,64}/g) ?? [];
   return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;

@@ -7,6 +7,7 @@ import { TcpDuplex } from "./tcp_duplex.ts";
 export interface ShownCertificate {
   /** SHA-256 in lower-case hex. */
   readonly fingerprint: string;
+  readonly der: Uint8Array;
   /** Dates as TLS libraries print them. */
   readonly validFrom: string;
   readonly validTo: string;
@@ -18,7 +19,7 @@ export function shownCertificate(socket: tls.TLSSocket): ShownCertificate | null
   // Without a certificate the runtime gives an empty object, or nothing, whatever the types say.
   const der: Uint8Array | undefined = shown?.raw;
   if (der === undefined || der.length === 0) return null;
-  return { fingerprint: fingerprintOf(der), validFrom: shown.valid_from, validTo: shown.valid_to };
+  return { fingerprint: fingerprintOf(der), der, validFrom: shown.valid_from, validTo: shown.valid_to };
 }
 
 /**
@@ -40,6 +41,18 @@ export async function certificateShownBy(
   } catch {
     return null;
   }
+  return await certificateShownOn(conn, signal);
+}
+
+/**
+ * The same on a TCP connection that is there, which is closed then.
+ *
+ * @returns `null` when it could not be learnt.
+ */
+export async function certificateShownOn(
+  conn: Deno.TcpConn,
+  signal: AbortSignal,
+): Promise<ShownCertificate | null> {
   const duplex = new TcpDuplex(conn);
   const { promise, resolve } = Promise.withResolvers<ShownCertificate | null>();
   const giveUp = () => resolve(null);

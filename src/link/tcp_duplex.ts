@@ -14,6 +14,21 @@ const SEND_BYTES = 256 * 1024;
 /** The first slab is small: a connection costs little memory until it has got through its handshake. */
 const FIRST_SLAB_BYTES = 16 * 1024;
 
+/** A new TCP connection as a {@linkcode TcpDuplex}, set up for small messages. See there for the parameters. */
+export function duplexOver(
+  conn: Deno.TcpConn,
+  maxReadBytes: number,
+  first: Uint8Array | null = null,
+): TcpDuplex {
+  try {
+    conn.setNoDelay(true); // a save is a few hundred bytes and must not wait for more
+    conn.setKeepAlive(true);
+  } catch {
+    // The other side is gone already, which the first read tells.
+  }
+  return new TcpDuplex(conn, maxReadBytes, first);
+}
+
 /**
  * A TCP connection as the Node stream that `node:tls` runs on.
  *
@@ -36,11 +51,16 @@ export class TcpDuplex extends Duplex {
   /** Tells the stream that there is room again for more to send. */
   #onRoom: (() => void) | null = null;
   #onSent: (() => void) | null = null;
+  #first: Uint8Array | null;
 
-  /** @param maxReadBytes The most bytes that one read should take; a reader that wants few at a time says so. */
-  constructor(conn: Deno.TcpConn, maxReadBytes = READ_BYTES) {
+  /**
+   * @param maxReadBytes The most bytes that one read should take; a reader that wants few at a time says so.
+   * @param first What was read of the connection before.
+   */
+  constructor(conn: Deno.TcpConn, maxReadBytes = READ_BYTES, first: Uint8Array | null = null) {
     super({ allowHalfOpen: true });
     this.#conn = conn;
+    this.#first = first;
     this.#readBytes = Math.min(READ_BYTES, maxReadBytes);
   }
 
@@ -56,7 +76,10 @@ export class TcpDuplex extends Duplex {
 
   /** One chunk for each call: the stream calls again once it has taken that one, so there is never a second read. */
   override _read(): void {
-    void this.#readOnce();
+    const first = this.#first;
+    this.#first = null;
+    if (first === null) void this.#readOnce();
+    else this.push(Buffer.from(first));
   }
 
   async #readOnce(): Promise<void> {

@@ -1,6 +1,6 @@
 import tls from "node:tls";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
-import type { Address, Clock, Connection, Listener, Network } from "../domain/ports.ts";
+import type { Address, Clock, Connection, Listener, Network, PairingDoor } from "../domain/ports.ts";
 import type { Identity } from "../identity/identity.ts";
 import { formatAddress } from "./address.ts";
 import {
@@ -15,7 +15,9 @@ import {
   whyRefused,
 } from "./network_errors.ts";
 import { certificateShownBy, type ShownCertificate, shownCertificate } from "./shown_certificate.ts";
-import { TcpDuplex } from "./tcp_duplex.ts";
+import { PairingListener } from "./pairing_listener.ts";
+import { readPreface } from "./preface.ts";
+import { duplexOver, type TcpDuplex } from "./tcp_duplex.ts";
 import { TlsConnection } from "./tls_connection.ts";
 
 /** A peer whose certificate is pinned. */
@@ -64,6 +66,14 @@ const MIN_READ_AHEAD_BYTES = 16 * 1024;
 /** The pause after a failed accept (as a rule: too many open files), so that the loop does not spin. */
 const ACCEPT_RETRY_MS = 100;
 
+/** What a listener knows. */
+interface Entrance {
+  /** Ends each handshake that is under way. */
+  readonly handshakes: Set<() => void>;
+  readonly onConnection: (connection: Connection) => void;
+  readonly pairing: PairingListener | null;
+}
+
 /**
  * Connections by mutual TLS 1.3 over TCP, between peers that have pinned each other's certificates.
  *
@@ -93,17 +103,27 @@ export class TlsNetwork implements Network {
    * At most {@linkcode MAX_HANDSHAKES} handshakes are under way; the oldest makes room for a new one, so that silent
    * connections cannot keep a trusted peer out. Closing the listener ends the handshakes and leaves the connections.
    *
+   * While `door` is open a connection that begins with the preface for pairing is heard there; all others go the same way as ever.
+   *
    * @throws {MirrorError} `port_in_use`; `bad_config` for an address that this computer does not have; `no_permission`.
    */
   // deno-lint-ignore require-await -- so that every failure is a rejection
-  async listen(address: Address, onConnection: (connection: Connection) => void): Promise<Listener> {
+  async listen(
+    address: Address,
+    onConnection: (connection: Connection) => void,
+    door: PairingDoor | null = null,
+  ): Promise<Listener> {
     let listener: Deno.TcpListener;
     try {
       listener = Deno.listen({ hostname: address.host, port: address.port });
     } catch (cause) {
       throw listenError(address, cause);
     }
-    const handshakes = new Set<() => void>();
+    const entrance: Entrance = {
+      handshakes: new Set(),
+      onConnection,
+      pairing: door === null ? null : new PairingListener(this.#identity, door, this.#clock),
+    };
     let closed = false;
     let endPause = () => {};
     const acceptAll = async () => {
@@ -119,7 +139,7 @@ export class TlsNetwork implements Network {
           });
           continue;
         }
-        this.#accept(conn, handshakes, onConnection);
+        this.#accept(conn, entrance);
       }
     };
     void acceptAll();
@@ -130,7 +150,8 @@ export class TlsNetwork implements Network {
         closed = true;
         listener.close();
         endPause();
-        for (const drop of [...handshakes]) drop();
+        for (const drop of [...entrance.handshakes]) drop();
+        entrance.pairing?.close();
       },
     };
   }
@@ -172,7 +193,7 @@ export class TlsNetwork implements Network {
   async #connect(address: Address, ends: AbortSignal): Promise<TcpDuplex> {
     try {
       const conn = await Deno.connect({ hostname: address.host, port: address.port, signal: ends });
-      return wrap(conn, this.#readAheadBytes);
+      return duplexOver(conn, this.#readAheadBytes);
     } catch (cause) {
       throw unreachable(address, whyNotConnected(cause), cause);
     }
@@ -251,12 +272,49 @@ export class TlsNetwork implements Network {
     return notTrusted(address, shown, why ?? `its certificate was refused (${messageOf(cause)})`, cause);
   }
 
-  /** The listener's handshake. */
-  #accept(
-    conn: Deno.TcpConn,
-    handshakes: Set<() => void>,
-    onConnection: (connection: Connection) => void,
-  ): void {
+  /** A new connection, of whomever. */
+  #accept(conn: Deno.TcpConn, entrance: Entrance): void {
+    const { pairing } = entrance;
+    if (pairing?.isOpen) void this.#acceptEither(conn, pairing, entrance);
+    else this.#acceptPeer(conn, null, entrance);
+  }
+
+  /** While somebody may pair, the first bytes tell who wants to. A trusted peer's are of its TLS handshake, which gets them back. */
+  async #acceptEither(conn: Deno.TcpConn, pairing: PairingListener, entrance: Entrance): Promise<void> {
+    const { handshakes } = entrance;
+    const drop = () => {
+      settle();
+      conn.close();
+    };
+    const settle = this.#begin(drop, handshakes);
+    const preface = await readPreface(conn);
+    if (!handshakes.has(drop)) return; // it was dropped, and is closed
+    if (preface === null) return drop();
+    settle();
+    if (preface.isPairing && pairing.isOpen) pairing.accept(conn);
+    else this.#acceptPeer(conn, preface.bytes, entrance);
+  }
+
+  /** Counts a handshake that is under way, for its deadline at most; the oldest makes room. The returned function ends that. */
+  #begin(drop: () => void, handshakes: Set<() => void>): () => void {
+    if (handshakes.size >= MAX_HANDSHAKES) {
+      const [oldest] = handshakes;
+      oldest?.();
+    }
+    handshakes.add(drop);
+    const cancelDeadline = this.#clock.after(HANDSHAKE_DEADLINE_MS, drop);
+    return () => {
+      cancelDeadline();
+      handshakes.delete(drop);
+    };
+  }
+
+  /**
+   * The listener's handshake with a trusted peer.
+   *
+   * @param first What was read of the connection before.
+   */
+  #acceptPeer(conn: Deno.TcpConn, first: Uint8Array | null, { handshakes, onConnection }: Entrance): void {
     const pinned = this.#pinned(null);
     if (pinned.length === 0) {
       conn.close(); // never an empty `ca`: to TLS that would mean the public roots
@@ -267,29 +325,22 @@ export class TlsNetwork implements Network {
       });
       return;
     }
-    if (handshakes.size >= MAX_HANDSHAKES) {
-      const [oldest] = handshakes;
-      oldest?.();
-    }
     const remoteAddress = formatAddress({ host: conn.remoteAddr.hostname, port: conn.remoteAddr.port });
-    const duplex = wrap(conn, this.#readAheadBytes);
-    let cancelDeadline = () => {};
-    const settle = () => {
-      cancelDeadline();
-      handshakes.delete(drop);
-    };
+    const duplex = duplexOver(conn, this.#readAheadBytes, first);
+    let cancelAfterEnd = () => {};
     const drop = () => {
       settle();
       duplex.destroy();
     };
-    handshakes.add(drop);
-    cancelDeadline = this.#clock.after(HANDSHAKE_DEADLINE_MS, drop);
+    const end = this.#begin(drop, handshakes);
+    const settle = () => {
+      end();
+      cancelAfterEnd();
+    };
     duplex.on("error", drop);
     duplex.once("close", settle);
     duplex.once("end", () => {
-      if (!handshakes.has(drop)) return;
-      cancelDeadline();
-      cancelDeadline = this.#clock.after(AFTER_END_MS, drop);
+      if (handshakes.has(drop)) cancelAfterEnd = this.#clock.after(AFTER_END_MS, drop);
     });
     // A server of its own for each connection (0.5 ms): it has the newest list of trusted peers, shares no session with
     // another, and its events are about this connection and no other. A TLSSocket with `isServer` would not refuse strangers.
@@ -357,16 +408,6 @@ export class TlsNetwork implements Network {
 /** The certificate of the other end, if TLS has verified it against the pinned ones and checked that its key is there. */
 function proven(socket: tls.TLSSocket): ShownCertificate | null {
   return socket.authorized && socket.getProtocol() === "TLSv1.3" ? shownCertificate(socket) : null;
-}
-
-function wrap(conn: Deno.TcpConn, readAheadBytes: number): TcpDuplex {
-  try {
-    conn.setNoDelay(true); // a save is a few hundred bytes and must not wait for more
-    conn.setKeepAlive(true);
-  } catch {
-    // The other side is gone already, which the first read tells.
-  }
-  return new TcpDuplex(conn, readAheadBytes);
 }
 
 function readAheadBytesFor(limit: number | null): number {

@@ -17,6 +17,7 @@ import { Observer } from "../watch/observer.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
+import { PairingHost } from "./pairing_host.ts";
 import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
 import { TransferRates } from "./transfer_rates.ts";
@@ -198,7 +199,11 @@ class PeerRun implements RunningPeer {
     });
     this.#links = links;
     this.#refreshPartners();
-    this.#listener = await network.listen(this.#parts.listen, (connection) => links.accept(connection));
+    this.#listener = await network.listen(
+      this.#parts.listen,
+      (connection) => links.accept(connection),
+      this.#pairingHost(),
+    );
     onEvent({
       kind: "listening",
       level: "info",
@@ -247,6 +252,24 @@ class PeerRun implements RunningPeer {
     await this.#receiver?.close();
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
+  }
+
+  #pairingHost(): PairingHost {
+    const { store, clock, fingerprint, name, onEvent } = this.#parts;
+    return new PairingHost({
+      ...{ store, clock, fingerprint, name },
+      onPaired: (peer) => {
+        const where = peer.address === null ? "" : ` at ${peer.address}`;
+        onEvent({
+          kind: "paired",
+          level: "info",
+          message: `paired with ${peer.name}${where}`,
+          peer: peer.name,
+        });
+        this.#refreshPartners();
+      },
+      onRefused: (message) => onEvent({ kind: "problem", level: "warning", message }),
+    });
   }
 
   /** Edits by hand that were made while nothing ran are kept at once, whether a peer comes or not. */

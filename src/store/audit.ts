@@ -19,6 +19,8 @@ export type AuditKind =
   | "peer_added"
   | "peer_removed"
   | "peer_refused"
+  | "invite_made"
+  | "invite_refused"
   // how it is set up
   | "settings_changed";
 

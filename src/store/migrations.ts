@@ -256,4 +256,16 @@ export const MIGRATIONS: readonly string[] = [
     UPDATE synced_bytes SET bytes = bytes - OLD.size WHERE peer = OLD.peer;
   END;
   `,
+  `
+  -- Invites that were made. Of the secret only what checks a proof of it is kept. "state": open, used, or locked by wrong tries.
+  CREATE TABLE invites (
+    id TEXT NOT NULL PRIMARY KEY,
+    stored_key BLOB NOT NULL,
+    reply_key BLOB NOT NULL,
+    expires_ms INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    wrong_tries INTEGER NOT NULL,
+    used_by TEXT
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

@@ -4,6 +4,7 @@ import { ChunkListsTable } from "./chunk_lists.ts";
 import { Database } from "./database.ts";
 import { FactsTable } from "./facts.ts";
 import { IntentsTable } from "./intents.ts";
+import { InvitesTable } from "./invites.ts";
 import { JournalsTable } from "./journals.ts";
 import { LoginFailuresTable } from "./login_failures.ts";
 import { LogTable } from "./log.ts";
@@ -28,6 +29,7 @@ export class Store implements Disposable {
   readonly pending: PendingTable;
   readonly synced: SyncedTable;
   readonly intents: IntentsTable;
+  readonly invites: InvitesTable;
   readonly journals: JournalsTable;
   readonly partials: PartialsTable;
   readonly chunkLists: ChunkListsTable;
@@ -50,6 +52,7 @@ export class Store implements Disposable {
     this.pending = new PendingTable(this.#db);
     this.synced = new SyncedTable(this.#db);
     this.intents = new IntentsTable(this.#db);
+    this.invites = new InvitesTable(this.#db);
     this.journals = new JournalsTable(this.#db);
     this.partials = new PartialsTable(this.#db);
     this.chunkLists = new ChunkListsTable(this.#db);

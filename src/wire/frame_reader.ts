@@ -27,6 +27,7 @@ export interface FrameHead {
  */
 export class FrameReader {
   readonly #source: ByteSource;
+  readonly #maxHeaderBytes: number;
   #chunk: Chunk | null = null;
   /** What was not taken yet of the chunk. */
   #buffer: Uint8Array = EMPTY;
@@ -35,8 +36,10 @@ export class FrameReader {
   #insideFrame = false;
   #bytesRead = 0;
 
-  constructor(source: ByteSource) {
+  /** @param maxHeaderBytes A longer header is refused; there is no reason to take more than the conversation needs. */
+  constructor(source: ByteSource, maxHeaderBytes = MAX_HEADER_BYTES) {
     this.#source = source;
+    this.#maxHeaderBytes = maxHeaderBytes;
   }
 
   /** Whether a frame has begun and not ended: the stream must not end or fall silent here. */
@@ -70,8 +73,8 @@ export class FrameReader {
     if (this.#buffer.length === 0 && !await this.#fill()) return null;
     this.#insideFrame = true;
     const headerLength = length(await this.#exactly(8));
-    if (headerLength === null || headerLength > MAX_HEADER_BYTES) {
-      throw new MirrorError("bad_frame", `a frame's header is longer than ${MAX_HEADER_BYTES} bytes`);
+    if (headerLength === null || headerLength > this.#maxHeaderBytes) {
+      throw new MirrorError("bad_frame", `a frame's header is longer than ${this.#maxHeaderBytes} bytes`);
     }
     let headerBytes = await this.#exactly(headerLength);
     // The length that follows comes with the next chunk, and this one goes.
