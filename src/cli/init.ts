@@ -66,6 +66,6 @@ async function init({ home, output }: Context, flags: Flags): Promise<number> {
       ["config", `${home.configPath} (${state("config")})`],
       ["database", `${home.databasePath} (${state("database")})`],
     ]));
-  if (made.includes("identity")) output.hint(["", ...pairingSteps(home, identity.name)]);
+  if (made.includes("identity")) output.hint(["", ...pairingSteps(home)]);
   return EXIT.done;
 }

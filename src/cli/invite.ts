@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from "commander";
-import type { Actor } from "../auth/auth.ts";
+import { type Actor, whoOf } from "../auth/auth.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import { createInvite, formatInvite, MAX_INVITE_ADDRESSES } from "../identity/invite.ts";
@@ -126,7 +126,7 @@ function record(
   store.transaction(() => {
     store.invites.add({ id, verifier: verifierOf(invite.secret), expiresMs }, nowMs);
     const detail = `an invite was made, until ${jsonTime(expiresMs)}`;
-    store.audit.record({ atMs: nowMs, kind: "invite_made", who: actor.name, subject: id, detail });
+    store.audit.record({ atMs: nowMs, kind: "invite_made", who: whoOf(actor), subject: id, detail });
   });
   return { id, line: formatInvite(invite), expiresMs };
 }

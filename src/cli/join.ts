@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { Actor } from "../auth/auth.ts";
+import { type Actor, whoOf } from "../auth/auth.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { freePeerName } from "../domain/peer_name.ts";
 import { type Invite, parseInvite } from "../identity/invite.ts";
@@ -131,7 +131,13 @@ function remember(
       ...{ name, fingerprint, certificatePem, address: formatAddress(address), addedMs: Date.now() },
     });
     const detail = `paired by its invite, at ${peer.address}; fingerprint ${fingerprint}`;
-    store.audit.record({ atMs: Date.now(), kind: "peer_added", who: actor.name, subject: peer.name, detail });
+    store.audit.record({
+      atMs: Date.now(),
+      kind: "peer_added",
+      who: whoOf(actor),
+      subject: peer.name,
+      detail,
+    });
     return peer;
   });
 }

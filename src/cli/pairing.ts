@@ -1,17 +1,11 @@
-import { DEFAULT_PORT } from "../link/address.ts";
 import type { Home } from "./home.ts";
-import { quoteForShell } from "./text.ts";
 
-/** How two peers are made to trust each other, step by step, as seen from the peer `name`. */
-export function pairingSteps(home: Home, name: string): string[] {
-  const file = quoteForShell(`${name.replace(/[^\p{L}\p{N}._-]+/gu, "-")}.pem`);
+/** How two peers are made to trust each other, step by step, as seen from here. */
+export function pairingSteps(home: Home): string[] {
   return [
-    "To pair it with another computer, give each one the other's certificate (it is no secret, but must arrive unchanged):",
-    `  here    ${home.command(`identity --cert > ${file}`)}`,
-    `  there   mirrorsync peer add ${file}`,
-    "  there   mirrorsync identity --cert > other.pem",
-    `  here    ${home.command(`peer add other.pem --address HOST:${DEFAULT_PORT}`)}`,
-    "One side that can reach the other (--address) is enough.",
+    "To pair it with another computer:",
+    `  here    ${home.command("invite")}`,
+    "  there   mirrorsync join LINE      (the line that invite prints)",
   ];
 }
 

@@ -3,8 +3,10 @@ import { whoOf } from "../auth/auth.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import { formatAddress } from "../link/address.ts";
+import type { PeerLinkStatus, RunStatus } from "../domain/status.ts";
 import type { Peer } from "../store/peers.ts";
 import { type Action, addressFlag, type Context } from "./context.ts";
+import { currentRun } from "./current_run.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { nameFlag } from "./init.ts";
 import { showFingerprint } from "./pairing.ts";
@@ -57,7 +59,7 @@ export function addPeer(program: Command, action: Action): void {
   peer.command("list")
     .summary("list the trusted peers")
     .description(
-      "Lists the trusted peers with fingerprint and address, in the order in which they were added.",
+      "Lists the trusted peers with address, state and fingerprint, in the order in which they were added.",
     )
     .addHelpText("after", helpEnd("mirrorsync peer list", [EXIT.done, EXIT.failed, EXIT.wrongUsage]))
     .action(action("operator", list));
@@ -135,21 +137,45 @@ async function add({ home, output, actor }: Context, file: string, flags: AddFla
 async function list({ home, output }: Context): Promise<number> {
   await home.mustBeInitialised();
   using store = home.openStore();
+  const { run } = await currentRun(home, store);
   const peers = store.peers.list();
   const fingerprints = output.json
     ? []
     : await Promise.all(peers.map((peer) => showFingerprint(peer.fingerprint)));
-  output.result(peers.map(peerJson), () =>
-    table(peers.map((peer, i) => [
-      peer.name,
-      peer.address ?? "(it has to dial)",
-      peer.lastSeenMs === null ? "never seen" : `last seen ${showTime(peer.lastSeenMs)}`,
-      fingerprints[i]!,
-    ])));
+  output.result(
+    peers.map((peer) => ({ ...peerJson(peer), ...stateJson(peer, linkOf(peer, run)) })),
+    () =>
+      table(peers.map((peer, i) => [
+        peer.name,
+        peer.address ?? "(it has to dial)",
+        stateText(peer, linkOf(peer, run)),
+        fingerprints[i]!,
+      ])),
+  );
   if (peers.length === 0) {
-    output.hint([`No peer is trusted yet: ${home.command("peer add CERT.pem")}`]);
+    output.hint([`No peer is trusted yet: ${home.command("invite")}`]);
   }
   return EXIT.done;
+}
+
+/** What the running process says of the link to a peer; `null` while none runs, or it has not noticed the peer yet. */
+function linkOf(peer: Peer, run: RunStatus | null): PeerLinkStatus | null {
+  return run?.peers.find(({ fingerprint }) => fingerprint === peer.fingerprint) ?? null;
+}
+
+function stateJson(peer: Peer, link: PeerLinkStatus | null) {
+  const isUp = link?.link === "up";
+  const never = peer.lastSeenMs === null ? "never connected" : "not connected";
+  return {
+    state: isUp ? "connected" : never,
+    since: isUp ? jsonTime(link.sinceMs) : jsonTimeOrNull(peer.lastSeenMs),
+    reason: link?.reason ?? null,
+  };
+}
+
+function stateText(peer: Peer, link: PeerLinkStatus | null): string {
+  if (link?.link === "up") return `connected since ${showTime(link.sinceMs)}`;
+  return peer.lastSeenMs === null ? "never connected" : `not connected since ${showTime(peer.lastSeenMs)}`;
 }
 
 async function remove({ home, output, actor }: Context, name: string): Promise<number> {

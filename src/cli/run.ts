@@ -87,10 +87,10 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
   using reporter = makeReporter(output, Date.now);
   const name = config.name ?? identity.name;
   if (store.peers.list().length === 0) {
-    const message = `no peer is trusted yet: ${home.command("peer add CERT.pem --address HOST:PORT")}`;
+    const message = `no peer is trusted yet: ${home.command("invite")}`;
     if (flags.once) throw new MirrorError("not_trusted", message);
     reporter.tell({ kind: "problem", level: "warning", message });
-    output.hint([...pairingSteps(home, name), "It takes effect at once, nothing has to be started again."]);
+    output.hint([...pairingSteps(home), "It takes effect at once, nothing has to be started again."]);
   }
   using _memory = new MemoryKeeper();
   using _crashes = endOnCrash((error) => {

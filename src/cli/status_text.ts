@@ -166,7 +166,7 @@ export function statusLines(
 function advice(s: StatusReport, home: Pick<Home, "command">, run: string): string[] {
   const todo = s.problems.map((problem) => escapeText(problem.message));
   if (s.peers.length === 0) {
-    todo.push(`no peer is trusted yet: ${home.command("peer add CERT.pem --address HOST:PORT")}`);
+    todo.push(`no peer is trusted yet: ${home.command("invite")}`);
   }
   if (s.pending.refused > 0) {
     todo.push(

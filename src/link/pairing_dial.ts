@@ -1,10 +1,10 @@
 import tls from "node:tls";
-import { MirrorError } from "../domain/mirror_error.ts";
+import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, Connection } from "../domain/ports.ts";
 import { certificatePemOf, formatFingerprint, parseCertificate } from "../identity/certificate.ts";
 import { PAIRING_PREFACE } from "../wire/pairing.ts";
 import { formatAddress } from "./address.ts";
-import { unreachable, whyNotConnected } from "./network_errors.ts";
+import { isCertificateError, unreachable, whyNotConnected } from "./network_errors.ts";
 import { clockIsWrong } from "./pairing.ts";
 import { certificateShownOn, shownCertificate } from "./shown_certificate.ts";
 import { duplexOver } from "./tcp_duplex.ts";
@@ -83,7 +83,9 @@ async function dialInviter(
   clock: Clock,
   signal: AbortSignal,
 ): Promise<ReachedInviter> {
-  const shown = await certificateShownOn(await connect(address, signal), signal);
+  const shown = await certificateShownOn(await connect(address, signal), signal).catch((cause) => {
+    throw handshakeFailed(address, cause);
+  });
   if (shown === null) throw brokenOff(address);
   if (shown.fingerprint !== fingerprint) throw somebodyElse(address, shown.fingerprint, fingerprint);
   const certificatePem = certificatePemOf(shown.der);
@@ -102,7 +104,8 @@ async function dialInviter(
 async function connect(address: Address, signal: AbortSignal): Promise<Deno.TcpConn> {
   try {
     const conn = await Deno.connect({ hostname: address.host, port: address.port, signal });
-    await conn.write(PAIRING_PREFACE); // a new connection has room for four bytes
+    // A new connection has room for four bytes; one that is broken off already tells so when it is read.
+    await conn.write(PAIRING_PREFACE).catch(() => {});
     return conn;
   } catch (cause) {
     throw unreachable(address, whyNotConnected(cause), cause);
@@ -129,7 +132,7 @@ async function proveInviter(
   const socket = tls.connect(options);
   const fail = () => reject(brokenOff(address));
   for (const stream of [socket, duplex]) {
-    stream.on("error", fail);
+    stream.on("error", (cause) => reject(handshakeFailed(address, cause)));
     stream.on("close", fail);
   }
   signal.addEventListener("abort", fail, { once: true });
@@ -155,11 +158,25 @@ async function proveInviter(
   }
 }
 
-function brokenOff(address: Address): MirrorError {
+/** A handshake in which TLS found something wrong: with the proof of the key, as the certificate itself is judged by us. */
+function handshakeFailed(address: Address, cause: Error): MirrorError {
+  if (!isCertificateError(cause)) return brokenOff(address, cause);
+  return new MirrorError(
+    "not_trusted",
+    `whoever answers at ${
+      formatAddress(address)
+    } has not proved that it has the key of the certificate it shows ` +
+      `(${messageOf(cause)}): it is not the inviter. Nothing was said to it`,
+    { cause },
+  );
+}
+
+function brokenOff(address: Address, cause?: Error): MirrorError {
   return unreachable(
     address,
     "it broke off the TLS handshake: no invite is open there (it was used, has expired, or was ended by wrong tries), or it is " +
       "another program. Make a new invite there with `mirrorsync invite`",
+    cause,
   );
 }
 

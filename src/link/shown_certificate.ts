@@ -41,24 +41,26 @@ export async function certificateShownBy(
   } catch {
     return null;
   }
-  return await certificateShownOn(conn, signal);
+  return await certificateShownOn(conn, signal).catch(() => null);
 }
 
 /**
  * The same on a TCP connection that is there, which is closed then.
  *
- * @returns `null` when it could not be learnt.
+ * @returns `null` when the handshake did not come to its end.
+ * @throws what TLS found wrong.
  */
 export async function certificateShownOn(
   conn: Deno.TcpConn,
   signal: AbortSignal,
 ): Promise<ShownCertificate | null> {
   const duplex = new TcpDuplex(conn);
-  const { promise, resolve } = Promise.withResolvers<ShownCertificate | null>();
+  const { promise, resolve, reject } = Promise.withResolvers<ShownCertificate | null>();
   const giveUp = () => resolve(null);
+  const fail = (error: Error) => reject(error);
   const socket = tls.connect({ socket: duplex, rejectUnauthorized: false, minVersion: "TLSv1.3" });
   for (const stream of [socket, duplex]) {
-    stream.on("error", giveUp);
+    stream.on("error", fail);
     stream.on("close", giveUp);
   }
   signal.addEventListener("abort", giveUp, { once: true });

@@ -341,6 +341,8 @@ class PeerRun implements RunningPeer {
 
   #onUp(link: Link): void {
     const { store, clock, onEvent } = this.#parts;
+    // A peer that another process has added a moment ago may be here before it was noticed.
+    if (!this.#partners.has(link.peer.number)) this.#refreshPartners();
     const partner = this.#partners.get(link.peer.number);
     if (partner === undefined) return;
     store.peers.markSeen(link.peer.number, clock.now());

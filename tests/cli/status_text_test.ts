@@ -106,7 +106,7 @@ Deno.test("what is wrong is said with what to do", () => {
   assert.match(text, /anna is not running/);
   assert.match(text, /pending {2}2 paths \(5 kB\), 1 refused/);
   assert.match(text, /! the disk is full:\\nfree some/);
-  assert.match(text, /! no peer is trusted yet: mirrorsync peer add/);
+  assert.match(text, /! no peer is trusted yet: mirrorsync invite/);
   assert.match(text, /! 1 path was refused: mirrorsync pending says why/);
   assert.match(
     text,

@@ -9,6 +9,8 @@ import { MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../../src/wire/hello.ts";
 import { BUCKETS, entryLine, parseListing, rootDigest, treeDigests } from "../../src/wire/tree_digest.ts";
 import { encodeFrame } from "./streams.ts";
+import { MAX_PAIRING_HEADER_BYTES, PAIRING_PREFACE } from "../../src/wire/pairing.ts";
+import pairing from "../vectors/pairing.json" with { type: "json" };
 import { FRAMES, frameVector, namedBytes, TREE } from "./vectors.ts";
 
 const DOCUMENT = await Deno.readTextFile(new URL("../../docs/PROTOCOL.md", import.meta.url));
@@ -98,6 +100,22 @@ Deno.test("the document's codes are those of the code, and permanent where it sa
   }
 });
 
+Deno.test("the document's invite and proofs are those of the vectors", () => {
+  const { invite, proofs } = pairing;
+  for (const value of [invite.fingerprint, invite.id, invite.secret, ...invite.addresses]) {
+    assert(DOCUMENT.includes(`\`${value}\``), value);
+  }
+  assert(DOCUMENT.includes(`\n${invite.line}\n`));
+  assert.equal(frameVector("pairing-challenge").header["nonce"], proofs.nonce);
+  assert.equal(frameVector("pairing-consent").header["proof"], proofs.inviterProof);
+  const shown = new Map(table("value").map(([what, hex]) => [what, hex]));
+  assert.equal(shown.get("joiner"), `\`${proofs.joiner}\``);
+  assert.equal(shown.get("stored key"), `\`${proofs.storedKey}\``);
+  assert.equal(shown.get("reply key"), `\`${proofs.replyKey}\``);
+  assert.equal(shown.get("joiner's proof"), `\`${proofs.joinerProof}\``);
+  assert.equal(shown.get("inviter's proof"), `\`${proofs.inviterProof}\``);
+});
+
 Deno.test("the document's names and numbers are those of the code", async () => {
   const listed = /The extensions are ([^.]+)\./.exec(DOCUMENT.replaceAll("\n", " "))?.[1];
   assert.deepEqual([...listed!.matchAll(/`(\w+)`/g)].map((match) => match[1]), [...EXTENSIONS]);
@@ -114,6 +132,8 @@ Deno.test("the document's names and numbers are those of the code", async () => 
       `handshake may take ${HANDSHAKE_DEADLINE_MS / 1000} s`,
       `bytes of its content + ${FRAME_COST_BYTES}**`,
       `There are ${BUCKETS}.`,
+      `headers of at most ${MAX_PAIRING_HEADER_BYTES} bytes`,
+      `(\`${PAIRING_PREFACE.toHex().replaceAll(/(..)(?=.)/g, "$1 ")}\`)`,
       `\`${STAGING_FOLDER}\``,
     ]
   ) assert(text.includes(words), words);
@@ -130,6 +150,11 @@ Deno.test("the document's names and numbers are those of the code", async () => 
     ["link/link_manager.ts", "const STILL_THERE_MS = 2_000;"],
     ["link/link_manager.ts", "const MAX_PLAIN_LINKS = 16;"],
     ["link/credit.ts", "const RESERVE_BYTES = 1024 * 1024;"],
+    ["link/pairing_listener.ts", "const DEADLINE_MS = 10_000;"],
+    ["link/pairing_listener.ts", "const MAX_CONVERSATIONS = 8;"],
+    ["link/pairing_listener.ts", "const BURST = 40;"],
+    ["link/pairing_listener.ts", "const PER_SECOND = 5;"],
+    ["store/invites.ts", "const MAX_WRONG_TRIES = 5;"],
     ["wire/hello.ts", "const MIN_WINDOW_BYTES = 1024 * 1024;"],
     ["receive/receiver.ts", "const MAX_UNANSWERED_PLAIN = 64;"],
     ["send/deliver_file.ts", "const PIECE_BYTES = 256 * 1024;"],
