@@ -39,6 +39,8 @@ Deno.test("help goes to stdout with 0; the command line alone is wrong usage, it
     const command of [
       "init",
       "identity",
+      "invite",
+      "join",
       "run",
       "status",
       "log",
@@ -132,6 +134,29 @@ Deno.test("init makes a home once; again it changes nothing and says what it did
   });
 });
 
+Deno.test("invite and join say what is wrong with what they are given", async () => {
+  await withHome(async (at) => {
+    assertFails(await at("invite", "--address", "http://x"), 2, /not a URL/);
+    assertFails(
+      await at("invite", ..."abcdefg".split("").flatMap((host) => ["--address", host])),
+      2,
+      /At most 6/,
+    );
+    for (const life of ["2d", "0s", "soon"]) {
+      assertFails(await at("invite", "--expires", life), 2, /1s to 24h/);
+    }
+    assertFails(await at("join"), 2, /missing/);
+    assertFails(await at("join", "hello"), 2, /no invite/);
+    const made = JSON.parse(
+      (await at("invite", "--no-wait", "--address", "one:1", "--address", "two:2", "--json")).out,
+    );
+    assert.deepEqual(Object.keys(made), ["invite", "expires", "fingerprint", "addresses"]);
+    assert.deepEqual(made.addresses, ["one:1", "two:2"]);
+    assertFails(await at("join", made.invite.slice(0, -9)), 2, /cut off/);
+    assertFails(await at("join", made.invite), 2, /made here/);
+  });
+});
+
 Deno.test("peer add, list and remove", async () => {
   await withHome(async (at, home, folder) => {
     await at("init", "--name", "anna");
@@ -146,8 +171,9 @@ Deno.test("peer add, list and remove", async () => {
     assert.deepEqual([again.name, again.address], ["desk", "[::1]:7000"], "a new name, the address stays");
     const list = JSON.parse((await at("peer", "list", "--json")).out);
     assert.equal(list.length, 1);
-    assert.deepEqual(Object.keys(list[0]), ["name", "fingerprint", "address", "added", "lastSeen"]);
-    assert.match((await at("peer", "list")).out, /^desk {2}\[::1\]:7000 {2}never seen {2}/);
+    const keys = ["name", "fingerprint", "address", "added", "lastSeen", "state", "since", "reason"];
+    assert.deepEqual(Object.keys(list[0]), keys);
+    assert.match((await at("peer", "list")).out, /^desk {2}\[::1\]:7000 {2}never connected {2}/);
     const next = await createCertificate("bert");
     await Deno.writeTextFile(file, next.certificatePem);
     assertFails(await at("peer", "add", file, "--name", "desk"), 2, /--replaces desk/);
