@@ -32,13 +32,13 @@ export async function openInviteDoor(
   ]);
   const clock = new SystemClock();
   const host = new PairingHost({
-    ...{ store, clock, name, fingerprint: identity.fingerprint },
+    ...{ store, clock, name, fingerprint: () => identity.fingerprint },
     onPaired: (peer) => output.hint([`Paired with ${peer.name}.`]),
     onRefused: (message) => output.warn(message),
   });
   let talking = 0;
   // No peer is trusted here: a link is the affair of a `run`.
-  const network = new TlsNetwork({ identity, trusted: () => [], clock });
+  const network = new TlsNetwork({ identity: () => identity, trusted: () => [], clock });
   const listener = await network.listen(listen, (connection) => connection.close(), {
     isOpen: () => host.isOpen(),
     hear: async (connection) => {

@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import type { RunStatus } from "../domain/status.ts";
-import type { Identity } from "../identity/identity.ts";
 import type { Refusal } from "../link/tls_network.ts";
+import type { IdentityKeeper } from "../identity/identity_keeper.ts";
 import type { OnceResult } from "../peer/once.ts";
 import type { PeerParts, RunningPeer } from "../peer/peer.ts";
 import type { Settings } from "../peer/settings.ts";
@@ -99,7 +99,7 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
   });
   const peer = await start({
     name,
-    identity,
+    keeper: await openKeeper(home),
     store,
     folders,
     settings: chosenSettings(config.settings, flags),
@@ -122,11 +122,16 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
   return result === null ? EXIT.done : tellOnce(result, last, store, output, home);
 }
 
+async function openKeeper(home: Home): Promise<IdentityKeeper> {
+  const { IdentityKeeper } = await import("../identity/identity_keeper.ts");
+  return await IdentityKeeper.open(home.directory);
+}
+
 /** Builds the peer out of the real system. Its rooms are loaded here: no other command needs them. */
 async function start(
   known:
-    & Pick<PeerParts, "name" | "store" | "settings" | "listen" | "dial" | "once" | "onEvent">
-    & { readonly identity: Identity; readonly folders: Folders },
+    & Pick<PeerParts, "name" | "keeper" | "store" | "settings" | "listen" | "dial" | "once" | "onEvent">
+    & { readonly folders: Folders },
 ): Promise<RunningPeer> {
   const [
     { startPeer },
@@ -143,7 +148,7 @@ async function start(
     import("../system/system_clock.ts"),
     import("../system/system_random.ts"),
   ]);
-  const { identity, folders, ...parts } = known;
+  const { folders, ...parts } = known;
   const clock = new SystemClock();
   const limit = parts.settings.limitBytesPerSecond;
   const { store } = parts;
@@ -155,12 +160,15 @@ async function start(
   const onRefused = (refusal: Refusal) => refusals.note(refusal);
   const running = await startPeer({
     ...parts,
-    fingerprint: identity.fingerprint,
     pid: Deno.pid,
     system: Deno.build.os === "windows" ? "windows" : "unix",
     watched: new DiskTree(folders.watched),
     synced: new DiskTree(folders.synced),
-    network: new TlsNetwork({ identity, trusted: () => store.peers.list(), clock, limit, onRefused }),
+    network: new TlsNetwork({
+      ...{ clock, limit, onRefused },
+      identity: () => parts.keeper.current,
+      trusted: () => store.peers.pinned(),
+    }),
     clock,
     random: new SystemRandom(),
   });

@@ -3,6 +3,7 @@ export interface PeerEvent {
   readonly kind:
     | "listening"
     | "paired"
+    | "identity"
     | "link_up"
     | "link_down"
     | "sent"

@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { join } from "node:path";
-import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { MirrorError } from "../domain/mirror_error.ts";
 import { createCertificate, parseCertificate } from "./certificate.ts";
-import { quotePath, tooOpen } from "./private_file.ts";
+import { flushFolder, readOptional, replaceFile, writeNewFile } from "./key_files.ts";
 
 /** What a peer is on the wire: its key pair and its self-signed certificate. */
 export interface Identity {
@@ -17,6 +17,8 @@ export interface Identity {
 
 const KEY_FILE = "key.pem";
 const CERTIFICATE_FILE = "cert.pem";
+/** The identity that is to take the place of those two: certificate and key in one file, so that it is there as a whole or not. */
+const NEXT_FILE = "next.pem";
 
 /**
  * Reads the identity from a home folder; `null` when neither of its two files is there.
@@ -25,6 +27,15 @@ const CERTIFICATE_FILE = "cert.pem";
  * @throws {MirrorError} `bad_certificate` naming the file and what to do when the identity is there but cannot be used.
  */
 export async function loadIdentity(homeDir: string, nowMs: number = Date.now()): Promise<Identity | null> {
+  try {
+    return await readIdentity(homeDir, nowMs);
+  } catch {
+    // Another process may just have put another identity in its place: what is wrong is wrong a second time.
+    return await readIdentity(homeDir, nowMs);
+  }
+}
+
+async function readIdentity(homeDir: string, nowMs: number): Promise<Identity | null> {
   const keyPath = join(homeDir, KEY_FILE);
   const certificatePath = join(homeDir, CERTIFICATE_FILE);
   const [keyPem, certificatePem] = await Promise.all([
@@ -41,13 +52,70 @@ export async function loadIdentity(homeDir: string, nowMs: number = Date.now()):
     );
   }
   const certificate = parseCertificate(certificatePem, { source: certificatePath, nowMs });
-  checkBelongTogether(keyPem, keyPath, certificate.pem, certificatePath);
-  return {
-    name: certificate.name,
-    fingerprint: certificate.fingerprint,
-    certificatePem: certificate.pem,
-    keyPem,
-  };
+  const problem = whyNotTogether(keyPem, keyPath, certificate.pem, certificatePath);
+  if (problem !== null) {
+    // Between the two renames of a change of identity: it counts from the first one on.
+    const next = await loadNextIdentity(homeDir, nowMs);
+    if (next?.keyPem === keyPem) return next;
+    throw problem;
+  }
+  const { name, fingerprint } = certificate;
+  return { name, fingerprint, certificatePem: certificate.pem, keyPem };
+}
+
+/**
+ * Reads the identity that is to take the place of the present one; `null` when there is none.
+ *
+ * @throws {MirrorError} `bad_certificate`.
+ */
+export async function loadNextIdentity(
+  homeDir: string,
+  nowMs: number = Date.now(),
+): Promise<Identity | null> {
+  const path = join(homeDir, NEXT_FILE);
+  const text = await readOptional(path, true);
+  if (text === null) return null;
+  const at = text.search(/^-----BEGIN (?!CERTIFICATE)/m);
+  const keyPem = at < 0 ? "" : text.slice(at);
+  const certificate = parseCertificate(at < 0 ? text : text.slice(0, at), { source: path, nowMs });
+  const problem = whyNotTogether(keyPem, path, certificate.pem, path);
+  if (problem !== null) throw problem;
+  const { name, fingerprint } = certificate;
+  return { name, fingerprint, certificatePem: certificate.pem, keyPem };
+}
+
+/**
+ * Makes the identity that is to take the place of the present one, unless there is one.
+ *
+ * @throws {MirrorError} `bad_certificate`, `home_in_use` when another process makes one in the same moment.
+ */
+export async function ensureNextIdentity(
+  homeDir: string,
+  name: string,
+  nowMs: number = Date.now(),
+): Promise<Identity> {
+  const existing = await loadNextIdentity(homeDir, nowMs);
+  if (existing !== null) return existing;
+  const { keyPem, certificatePem } = await createCertificate(name, nowMs);
+  await writeNewFile(homeDir, NEXT_FILE, certificatePem + keyPem);
+  await flushFolder(homeDir);
+  const { fingerprint } = parseCertificate(certificatePem, { nowMs });
+  return { name, fingerprint, certificatePem, keyPem };
+}
+
+/**
+ * Puts the next identity in the place of the present one, durably. It can be repeated from any point at which it was cut off; until
+ * it is done {@linkcode loadIdentity} finds the one or the other. For the one process that holds the home alone.
+ */
+export async function takeNextIdentity(homeDir: string, next: Identity): Promise<void> {
+  await replaceFile(homeDir, KEY_FILE, next.keyPem);
+  await replaceFile(homeDir, CERTIFICATE_FILE, next.certificatePem);
+  try {
+    await Deno.remove(join(homeDir, NEXT_FILE));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  await flushFolder(homeDir);
 }
 
 /**
@@ -78,46 +146,19 @@ export async function ensureIdentity(
   return made;
 }
 
-/** The content of a file, or `null` when it is not there. A secret one that others can read is refused before it is used. */
-async function readOptional(path: string, secret: boolean): Promise<string | null> {
-  try {
-    using file = await Deno.open(path, { read: true });
-    if (secret) checkPrivate(path, await file.stat()); // of the open file, so that nobody can swap it after the look
-    return await new Response(file.readable).text();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    if (error instanceof MirrorError) throw error;
-    throw new MirrorError(
-      "bad_certificate",
-      `${path} cannot be read (${messageOf(error)}): make it a file that this user may read`,
-      { cause: error },
-    );
-  }
-}
-
-function checkPrivate(path: string, info: Deno.FileInfo): void {
-  const mode = tooOpen(info);
-  if (mode === null) return;
-  throw new MirrorError(
-    "bad_certificate",
-    `other users of this computer can open the private key ${path} (its mode is ${mode}): run  chmod 600 ${
-      quotePath(path)
-    }  and, if others may have read it, make a new one with \`mirrorsync init\` in a new home`,
-  );
-}
-
-function checkBelongTogether(
+/** What is wrong about a key and a certificate; `null` when they belong together. */
+function whyNotTogether(
   keyPem: string,
   keyPath: string,
   certificatePem: string,
   certificatePath: string,
-): void {
+): MirrorError | null {
   let ofKey: string;
   try {
     const publicKey = createPublicKey(createPrivateKey(keyPem));
     ofKey = publicKey.export({ type: "spki", format: "der" }).toString("hex");
   } catch (cause) {
-    throw new MirrorError(
+    return new MirrorError(
       "bad_certificate",
       `${keyPath} is damaged or not a private key in PEM form: put it back from a backup, or move it and ` +
         `${certificatePath} away to start with a new identity (the other peer must then add the new certificate)`,
@@ -125,56 +166,10 @@ function checkBelongTogether(
     );
   }
   const certified = new X509Certificate(certificatePem).publicKey;
-  if (certified.export({ type: "spki", format: "der" }).toString("hex") === ofKey) return;
-  throw new MirrorError(
+  if (certified.export({ type: "spki", format: "der" }).toString("hex") === ofKey) return null;
+  return new MirrorError(
     "bad_certificate",
     `${keyPath} and ${certificatePath} do not belong together: put back the one that was replaced, or move both away to ` +
       "start with a new identity (the other peer must then add the new certificate)",
   );
-}
-
-/**
- * Makes a file that is whole and durable from the moment it has its name, and readable by its owner alone from the moment it
- * exists. Never replaces one.
- */
-async function writeNewFile(folder: string, name: string, text: string): Promise<void> {
-  const path = join(folder, name);
-  const temporary = join(folder, `${name}.${crypto.randomUUID()}.tmp`);
-  try {
-    {
-      using file = await Deno.open(temporary, { write: true, createNew: true, mode: 0o600 });
-      let rest = new TextEncoder().encode(text);
-      while (rest.length > 0) rest = rest.subarray(await file.write(rest));
-      await file.sync();
-    }
-    await renameToNew(temporary, path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    throw new MirrorError(
-      "home_in_use",
-      `another process is making an identity in ${folder} at this moment: run the command again`,
-      { cause: error },
-    );
-  } finally {
-    await Deno.remove(temporary).catch(() => {}); // it has been renamed, or it is worth nothing
-  }
-}
-
-/** Gives a file its name unless that is taken: `rename` would replace, `link` fails. */
-async function renameToNew(from: string, to: string): Promise<void> {
-  try {
-    await Deno.link(from, to);
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) throw error;
-    // This file system has no links (FAT, some network ones). What remains is a look first, with a race of microseconds.
-    const taken = await Deno.lstat(to).then(() => true, () => false);
-    if (taken) throw new Deno.errors.AlreadyExists(to);
-    await Deno.rename(from, to);
-  }
-}
-
-async function flushFolder(folder: string): Promise<void> {
-  if (Deno.build.os === "windows") return; // has no such call; NTFS journals names by itself
-  using handle = await Deno.open(folder, { read: true });
-  await handle.sync();
 }

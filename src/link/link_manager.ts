@@ -5,6 +5,7 @@ import type { Address, Clock, Connection, Network, Random } from "../domain/port
 import { type Hello, helloFields, parseHello } from "../wire/hello.ts";
 import { Dialler } from "./dialler.ts";
 import { formatAddress, parseAddress } from "./address.ts";
+import { notTrustedThere } from "./network_errors.ts";
 import type { Limits } from "./limits.ts";
 import { type FrameHandler, Link } from "./link.ts";
 
@@ -13,6 +14,8 @@ export interface LinkPeer {
   readonly number: number;
   readonly name: string;
   readonly fingerprint: string;
+  /** The certificate that it has announced as its next one, trusted beside the present one. */
+  readonly next: { readonly fingerprint: string } | null;
   readonly address: string | null;
 }
 
@@ -20,7 +23,8 @@ export interface LinkManagerParts {
   readonly network: Network;
   readonly clock: Clock;
   readonly random: Random;
-  readonly fingerprint: string;
+  /** Of the certificate that we show now. */
+  readonly fingerprint: () => string;
   /** What we say of ourselves on every link. */
   readonly hello: Hello;
   /** How fast all links together may send and receive; as fast as they can without it. */
@@ -53,6 +57,10 @@ const MAX_PLAIN_LINKS = 16;
 const MAX_SILENT_LINKS = 16;
 /** While something is not linked, the clock is looked at this often for a jump: the machine was asleep. */
 const WAKE_CHECK_MS = 2_000;
+
+function isCertificateOf(peer: LinkPeer, fingerprint: string): boolean {
+  return peer.fingerprint === fingerprint || peer.next?.fingerprint === fingerprint;
+}
 
 /**
  * Keeps one link to each trusted peer: accepts, dials, says hello, and decides which of two links stays. Links of clients that
@@ -100,8 +108,7 @@ export class LinkManager {
     if (this.#stopped) return;
     const peers = this.#parts.peers();
     for (const link of [...this.#all]) {
-      const peer = peers.find((p) => p.fingerprint === link.connection.peerFingerprint);
-      if (peer === undefined) {
+      if (!peers.some((peer) => isCertificateOf(peer, link.connection.peerFingerprint))) {
         link.close(new MirrorError("not_trusted", `${link.peer.name} is no longer a trusted peer`));
       }
     }
@@ -146,6 +153,12 @@ export class LinkManager {
     });
   }
 
+  /** Ends every link, to make them anew: what was sent and not answered is sent again. */
+  reconnect(reason: MirrorError): void {
+    for (const link of [...this.#all]) link.close(reason);
+    this.#kick();
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelWakeCheck();
@@ -158,7 +171,7 @@ export class LinkManager {
   }
 
   #peerOf(connection: Connection): LinkPeer | null {
-    return this.#parts.peers().find((peer) => peer.fingerprint === connection.peerFingerprint) ?? null;
+    return this.#parts.peers().find((peer) => isCertificateOf(peer, connection.peerFingerprint)) ?? null;
   }
 
   #newLink(connection: Connection, peer: LinkPeer): Link {
@@ -249,7 +262,7 @@ export class LinkManager {
   async #takesTheLink(fresh: Link, theirs: Hello, dialled: boolean): Promise<boolean> {
     const old = this.#current.get(fresh.peer.number);
     if (old === undefined || old === fresh) return true;
-    const dialler = (byUs: boolean) => byUs ? this.#parts.fingerprint : fresh.connection.peerFingerprint;
+    const dialler = (byUs: boolean) => byUs ? this.#parts.fingerprint() : fresh.connection.peerFingerprint;
     const stays = old.hello === null ? "fresh" : linkThatStays(
       { diallerFingerprint: dialler(old.connection.dialled), peerProcess: old.hello.process },
       { diallerFingerprint: dialler(dialled), peerProcess: theirs.process },
@@ -328,6 +341,10 @@ export class LinkManager {
         id: this.#parts.random.uuid(),
         ...{ action: "hello", ...helloFields(this.#parts.hello) },
       });
+    } catch (error) {
+      // In TLS 1.3 this is how a listener that does not trust us ends a connection: before its first word.
+      const silent = link.bytesRead === 0 && codeOf(error, "failed") === "link_closed" && !this.#stopped;
+      throw silent ? notTrustedThere(peer.name, this.#parts.fingerprint(), error) : error;
     } finally {
       cancel();
     }

@@ -6,7 +6,7 @@ import type { ShownCertificate } from "./shown_certificate.ts";
 
 const COMPARE =
   "Compare with what `mirrorsync identity` prints on that computer; if it is the right one, add its " +
-  "certificate here with `mirrorsync peer add CERT.pem`";
+  "certificate here with `mirrorsync peer add CERT.pem` (`--replaces NAME` if it is a peer's new one)";
 
 const MEND_DATES =
   "Check the clocks of both computers; if they are right, make a new identity on that one (`mirrorsync init` in a new home)";
@@ -14,7 +14,10 @@ const MEND_DATES =
 /** Why the certificate that a peer showed is not enough, each with the way out. */
 export const refusals = {
   notExpected: (expect: string) =>
-    `the peer with the fingerprint ${formatFingerprint(expect)} was expected. ${COMPARE}`,
+    `the peer with the fingerprint ${
+      formatFingerprint(expect)
+    } was expected. Either another computer answers there, or that ` +
+    `peer has a new identity that it has not announced (its home was lost, made anew, or put back from an old backup). ${COMPARE}`,
   stranger: () => `that certificate is not trusted here. ${COMPARE}`,
   expired: (on: string) => `that certificate expired on ${on}. ${MEND_DATES}`,
   tooEarly: (from: string) => `that certificate is valid only from ${from} on. ${MEND_DATES}`,
@@ -44,7 +47,10 @@ export function whyRefused(
   error: Error & { code?: string },
   judgement: Error | string | null | undefined,
 ): string | null {
-  if (judgement || isCertificateError(error)) return "the certificate that it showed is not trusted here";
+  if (judgement || isCertificateError(error)) {
+    return "the certificate that it showed is not trusted here; if it is a peer's, that peer has a new identity which it has not " +
+      "announced: pair with it anew";
+  }
   return error.code === "ECONNRESET" ? null : messageOf(error);
 }
 
@@ -61,6 +67,20 @@ export function brokenOff(address: Address, cause?: Error): MirrorError {
     `it broke off the TLS handshake${detail}: either it trusts no peer yet (add this peer's certificate there with ` +
       "`mirrorsync peer add CERT.pem`), or another program answers on that port",
     cause,
+  );
+}
+
+/** A peer answered rightly, but ended the connection before it said a word. */
+export function notTrustedThere(peer: string, ownFingerprint: string, cause: unknown): MirrorError {
+  return new MirrorError(
+    "unreachable",
+    `${peer} closed the connection before its first word: as a rule it does not trust this peer's certificate (fingerprint ` +
+      `${
+        formatFingerprint(ownFingerprint)
+      }). Either it has removed this peer, or this peer has a new identity that was not ` +
+      "announced (its home was made anew, or put back from an old backup): pair anew, with `mirrorsync invite` there and " +
+      "`mirrorsync join` here",
+    { cause },
   );
 }
 

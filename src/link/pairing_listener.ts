@@ -21,13 +21,13 @@ const READ_AHEAD_BYTES = 16 * 1024;
  * is said here reaches a link. Work is bounded whoever knocks how often.
  */
 export class PairingListener {
-  readonly #identity: Identity;
+  readonly #identity: () => Identity;
   readonly #door: PairingDoor;
   readonly #clock: Clock;
   readonly #conversations = new Set<() => void>();
   readonly #pace: TokenBucket;
 
-  constructor(identity: Identity, door: PairingDoor, clock: Clock) {
+  constructor(identity: () => Identity, door: PairingDoor, clock: Clock) {
     this.#identity = identity;
     this.#door = door;
     this.#clock = clock;
@@ -61,9 +61,10 @@ export class PairingListener {
     const cancelDeadline = this.#clock.after(DEADLINE_MS, drop);
     duplex.on("error", drop);
     duplex.once("close", settle);
+    const { keyPem, certificatePem } = this.#identity();
     const server = tls.createServer({
-      key: this.#identity.keyPem,
-      cert: this.#identity.certificatePem,
+      key: keyPem,
+      cert: certificatePem,
       minVersion: "TLSv1.3",
       allowHalfOpen: true,
       handshakeTimeout: DEADLINE_MS, // see TlsNetwork

@@ -25,6 +25,8 @@ export interface TrustedCertificate {
   /** SHA-256 in lower-case hex. */
   readonly fingerprint: string;
   readonly certificatePem: string;
+  /** Of the next certificate of a peer: the fingerprint of its present one. Whoever expects the one takes the other, too. */
+  readonly announcedBy?: string | null;
 }
 
 /** Somebody who dialled in and was not let in. */
@@ -38,7 +40,8 @@ export interface Refusal {
 
 /** Who we are, whom we trust, and what time it is. */
 export interface TlsNetworkOptions {
-  readonly identity: Identity;
+  /** Whom we show ourselves as; asked at the start of every handshake. */
+  readonly identity: () => Identity;
   /** Asked at the start of every handshake and again at its end, so a change holds from that moment on. */
   readonly trusted: () => ReadonlyArray<TrustedCertificate>;
   readonly clock: Clock;
@@ -83,7 +86,7 @@ interface Entrance {
  * the runtime does not do for a pinned certificate.
  */
 export class TlsNetwork implements Network {
-  readonly #identity: Identity;
+  readonly #identity: () => Identity;
   readonly #trusted: () => ReadonlyArray<TrustedCertificate>;
   readonly #clock: Clock;
   readonly #readAheadBytes: number;
@@ -208,10 +211,11 @@ export class TlsNetwork implements Network {
     ends: AbortSignal,
   ): Promise<Connection> {
     const { promise, resolve, reject } = Promise.withResolvers<Connection>();
+    const identity = this.#identity();
     const options: tls.ConnectionOptions & { allowHalfOpen: boolean } = {
       socket: duplex,
-      key: this.#identity.keyPem,
-      cert: this.#identity.certificatePem,
+      key: identity.keyPem,
+      cert: identity.certificatePem,
       ca: pinned.map((peer) => peer.certificatePem),
       rejectUnauthorized: true,
       checkServerIdentity: () => undefined, // the pinned certificate is the identity, whatever host it runs on
@@ -344,9 +348,10 @@ export class TlsNetwork implements Network {
     });
     // A server of its own for each connection (0.5 ms): it has the newest list of trusted peers, shares no session with
     // another, and its events are about this connection and no other. A TLSSocket with `isServer` would not refuse strangers.
+    const identity = this.#identity();
     const server = tls.createServer({
-      key: this.#identity.keyPem,
-      cert: this.#identity.certificatePem,
+      key: identity.keyPem,
+      cert: identity.certificatePem,
       ca: pinned.map((peer) => peer.certificatePem),
       requestCert: true,
       rejectUnauthorized: true,
@@ -390,19 +395,26 @@ export class TlsNetwork implements Network {
   }
 
   #pinned(expect: string | null): ReadonlyArray<TrustedCertificate> {
-    return this.#trusted().filter((peer) => expect === null || peer.fingerprint === expect);
+    return this.#trusted().filter((peer) => expect === null || isExpected(peer, expect));
   }
 
   /** Why a certificate may not talk with us, or `null` when it may: judged by what is trusted, and what time it is, now. */
   #refusal(shown: ShownCertificate, expect: string | null): string | null {
-    if (expect !== null && shown.fingerprint !== expect) return refusals.notExpected(expect);
-    if (!this.#trusted().some((peer) => peer.fingerprint === shown.fingerprint)) return refusals.stranger();
+    const pinned = this.#trusted().find((peer) => peer.fingerprint === shown.fingerprint);
+    if (expect !== null && !(pinned ? isExpected(pinned, expect) : shown.fingerprint === expect)) {
+      return refusals.notExpected(expect);
+    }
+    if (pinned === undefined) return refusals.stranger();
     const now = this.#clock.now();
     // Written so that a date which cannot be read is refused as well.
     if (!(now <= Date.parse(shown.validTo))) return refusals.expired(shown.validTo);
     if (!(now >= Date.parse(shown.validFrom))) return refusals.tooEarly(shown.validFrom);
     return null;
   }
+}
+
+function isExpected({ fingerprint, announcedBy }: TrustedCertificate, expect: string): boolean {
+  return fingerprint === expect || announcedBy === expect;
 }
 
 /** The certificate of the other end, if TLS has verified it against the pinned ones and checked that its key is there. */

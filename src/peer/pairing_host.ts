@@ -11,7 +11,8 @@ import type { Store } from "../store/store.ts";
 export interface PairingHostParts {
   readonly store: Store;
   readonly clock: Clock;
-  readonly fingerprint: string;
+  /** Of the certificate that this side shows now. */
+  readonly fingerprint: () => string;
   readonly name: string;
   /** A peer was paired, and is in the table of peers. */
   readonly onPaired: (peer: Peer) => void;
@@ -35,7 +36,7 @@ export class PairingHost implements PairingDoor {
     const { clock, fingerprint, name, onRefused } = this.#parts;
     try {
       await answerJoiner(connection, {
-        fingerprint,
+        fingerprint: fingerprint(),
         name,
         nowMs: clock.now(),
         redeem: (joiner) => this.#redeem(joiner),
@@ -102,7 +103,7 @@ export class PairingHost implements PairingDoor {
   #pair(invite: InviteRow, joiner: Joiner, nowMs: number): Peer {
     const { peers, invites, audit } = this.#parts.store;
     const { fingerprint, pem: certificatePem } = joiner.certificate;
-    const known = peers.byFingerprint(fingerprint);
+    const known = peers.promoteNext(fingerprint) ?? peers.byFingerprint(fingerprint);
     const peer = peers.add({
       name: known?.name ?? freePeerName(joiner.name, (name) => peers.byName(name) !== null),
       ...{ fingerprint, certificatePem, address: addressOf(joiner), addedMs: nowMs },

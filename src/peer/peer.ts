@@ -3,6 +3,7 @@ import type { RawHeader } from "../domain/header.ts";
 import { type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
 import type { PeerLinkStatus, Problem, RunStatus, TransferProgress } from "../domain/status.ts";
+import type { IdentityKeeper } from "../identity/identity_keeper.ts";
 import { formatAddress } from "../link/address.ts";
 import { limitsOf } from "../link/limits.ts";
 import type { Link } from "../link/link.ts";
@@ -18,6 +19,7 @@ import type { FrameReader } from "../wire/frame_reader.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
 import { PairingHost } from "./pairing_host.ts";
+import { Rotation } from "./rotation.ts";
 import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
 import { TransferRates } from "./transfer_rates.ts";
@@ -26,7 +28,8 @@ import { Verification } from "./verification.ts";
 /** All that a peer is built from. Every port is handed in. */
 export interface PeerParts {
   readonly name: string;
-  readonly fingerprint: string;
+  /** Whom this peer shows itself as; the network asks the same one. */
+  readonly keeper: IdentityKeeper;
   readonly pid: number;
   readonly system: "windows" | "unix";
   readonly store: Store;
@@ -105,6 +108,7 @@ class PeerRun implements RunningPeer {
   #listener: Listener | null = null;
   #observer: Observer | null = null;
   #verification: Verification | null = null;
+  readonly #rotation: Rotation;
   #scanned = false;
   #scanSeenMs: number | null = null;
   #scanning: Promise<unknown> = Promise.resolve();
@@ -128,6 +132,14 @@ class PeerRun implements RunningPeer {
     this.#startedMs = parts.clock.now();
     this.#traffic = new Traffic(parts.clock);
     this.#rates = new TransferRates(parts.clock);
+    this.#rotation = new Rotation({
+      ...parts,
+      linkTo: (peer) => this.#links?.linkTo(peer) ?? null,
+      onChanged: () => {
+        const reason = "this side has a new identity and dials again";
+        this.#links?.reconnect(new MirrorError("link_closed", reason));
+      },
+    });
     this.finished = new Promise((resolve) => this.#resolveFinished = resolve);
   }
 
@@ -175,7 +187,7 @@ class PeerRun implements RunningPeer {
       network,
       clock,
       random,
-      fingerprint: this.#parts.fingerprint,
+      fingerprint: () => this.#parts.keeper.current.fingerprint,
       hello: {
         version: PROTOCOL_VERSION,
         extensions: new Set(EXTENSIONS),
@@ -249,15 +261,16 @@ class PeerRun implements RunningPeer {
     await this.#scanning;
     await this.#links?.stop();
     await this.#verification?.ended();
+    await this.#rotation.ended();
     await this.#receiver?.close();
     for (const { sender } of this.#partners.values()) sender.stop();
     this.#parts.store.facts.remove("run");
   }
 
   #pairingHost(): PairingHost {
-    const { store, clock, fingerprint, name, onEvent } = this.#parts;
+    const { store, clock, keeper, name, onEvent } = this.#parts;
     return new PairingHost({
-      ...{ store, clock, fingerprint, name },
+      ...{ store, clock, name, fingerprint: () => keeper.current.fingerprint },
       onPaired: (peer) => {
         const where = peer.address === null ? "" : ` at ${peer.address}`;
         onEvent({
@@ -332,6 +345,7 @@ class PeerRun implements RunningPeer {
       if (header["complete"] === true) await this.#receiver!.completed(link.peer);
       return;
     }
+    if (header["action"] === "rotate" && link.has("rotation")) return this.#rotation.take(link, header);
     if (header["action"] === "resume" && link.has("pieces")) {
       return await this.#partners.get(link.peer.number)?.sender.resume(header, content);
     }
@@ -342,7 +356,7 @@ class PeerRun implements RunningPeer {
   #onUp(link: Link): void {
     const { store, clock, onEvent } = this.#parts;
     // A peer that another process has added a moment ago may be here before it was noticed.
-    if (!this.#partners.has(link.peer.number)) this.#refreshPartners();
+    if (this.#rotation.linked(link) || !this.#partners.has(link.peer.number)) this.#refreshPartners();
     const partner = this.#partners.get(link.peer.number);
     if (partner === undefined) return;
     store.peers.markSeen(link.peer.number, clock.now());
@@ -523,6 +537,7 @@ class PeerRun implements RunningPeer {
       }
       this.#onScans();
       this.#verification?.poll();
+      this.#rotation.poll();
       if (clock.monotonic() - this.#prunedMs > PRUNE_MS || this.#prunedMs === 0) {
         this.#prunedMs = clock.monotonic();
         store.log.prune(clock.now() - settings.logDays * DAY_MS);
@@ -555,7 +570,7 @@ class PeerRun implements RunningPeer {
   }
 
   status(): RunStatus {
-    const { clock, name, fingerprint, pid, watched, synced, store } = this.#parts;
+    const { clock, name, keeper, pid, watched, synced, store } = this.#parts;
     const links = [...this.#links?.links() ?? []];
     const total = this.#traffic.total(links);
     const observed = this.#observer?.status() ?? null;
@@ -564,7 +579,7 @@ class PeerRun implements RunningPeer {
       startedMs: this.#startedMs,
       atMs: clock.now(),
       name,
-      fingerprint,
+      fingerprint: keeper.current.fingerprint,
       listen: this.#listener === null ? null : formatAddress(this.#listener.address),
       watched: watched.root,
       synced: synced.root,

@@ -21,6 +21,8 @@ export type AuditKind =
   | "peer_refused"
   | "invite_made"
   | "invite_refused"
+  | "peer_changed_identity"
+  | "identity_changed"
   // how it is set up
   | "settings_changed";
 

@@ -268,4 +268,10 @@ export const MIGRATIONS: readonly string[] = [
     used_by TEXT
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- What a peer has announced as its next certificate, and which next certificate of ours it has taken.
+  ALTER TABLE peers ADD COLUMN next_fingerprint TEXT;
+  ALTER TABLE peers ADD COLUMN next_certificate TEXT;
+  ALTER TABLE peers ADD COLUMN took_fingerprint TEXT;
+  `,
 ];

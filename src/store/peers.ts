@@ -12,6 +12,18 @@ export interface Peer {
   readonly address: string | null;
   readonly addedMs: number;
   readonly lastSeenMs: number | null;
+  /** The certificate that it has announced as its next one, trusted beside the present one; `null` without. */
+  readonly next: { readonly fingerprint: string; readonly certificatePem: string } | null;
+  /** Fingerprint of the next certificate of ours that it has taken; `null` without. */
+  readonly tookFingerprint: string | null;
+}
+
+/** A certificate that is trusted, with the peer to which it belongs. */
+export interface PinnedCertificate {
+  readonly fingerprint: string;
+  readonly certificatePem: string;
+  /** Of a next certificate: the fingerprint of the present one, by which it was announced. */
+  readonly announcedBy: string | null;
 }
 
 /** The table `peers`. */
@@ -67,7 +79,7 @@ export class PeersTable {
       this.#db.run(
         "INSERT INTO peers (name, fingerprint, certificate, address, added_ms) VALUES (?, ?, ?, ?, ?) " +
           "ON CONFLICT (fingerprint) DO UPDATE SET name = excluded.name, certificate = excluded.certificate, " +
-          "address = coalesce(excluded.address, address)",
+          "address = coalesce(excluded.address, address), took_fingerprint = NULL",
         peer.name,
         peer.fingerprint,
         peer.certificatePem,
@@ -98,7 +110,8 @@ export class PeersTable {
         );
       }
       this.#db.run(
-        "UPDATE peers SET name = ?, fingerprint = ?, certificate = ?, address = coalesce(?, address) WHERE number = ?",
+        "UPDATE peers SET name = ?, fingerprint = ?, certificate = ?, address = coalesce(?, address), " +
+          "next_fingerprint = NULL, next_certificate = NULL, took_fingerprint = NULL WHERE number = ?",
         by.name,
         by.fingerprint,
         by.certificatePem,
@@ -117,6 +130,54 @@ export class PeersTable {
       this.#db.run("DELETE FROM peers WHERE number = ?", peer.number);
       return peer;
     });
+  }
+
+  /** Every certificate that is trusted now. */
+  pinned(): PinnedCertificate[] {
+    return this.list().flatMap(({ fingerprint, certificatePem, next }) => [
+      { fingerprint, certificatePem, announcedBy: null },
+      ...(next === null ? [] : [{ ...next, announcedBy: fingerprint }]),
+    ]);
+  }
+
+  /**
+   * Trusts another certificate of a peer beside its present one; an earlier announcement counts no more.
+   *
+   * @throws {MirrorError} `bad_certificate` when it belongs to another peer.
+   */
+  announceNext(number: number, next: { fingerprint: string; certificatePem: string }): void {
+    this.#db.transaction(() => {
+      const { fingerprint, certificatePem } = next;
+      const other = this.#db.get(
+        "SELECT 1 FROM peers WHERE number <> ? AND ? IN (fingerprint, next_fingerprint)",
+        number,
+        fingerprint,
+      );
+      if (other !== null) {
+        throw new MirrorError("bad_certificate", "the certificate belongs to another peer");
+      }
+      this.#db.run(
+        "UPDATE peers SET next_fingerprint = ?, next_certificate = ? WHERE number = ?",
+        fingerprint,
+        certificatePem,
+        number,
+      );
+    });
+  }
+
+  /** Makes a peer's next certificate, which it has shown now, its present one; the old one is trusted no more. The peer, if there is one. */
+  promoteNext(fingerprint: string): Peer | null {
+    const changed = this.#db.run(
+      "UPDATE peers SET fingerprint = next_fingerprint, certificate = next_certificate, " +
+        "next_fingerprint = NULL, next_certificate = NULL WHERE next_fingerprint = ?",
+      fingerprint,
+    );
+    return changed === 0 ? null : this.byFingerprint(fingerprint);
+  }
+
+  /** Notes that a peer has taken our next certificate. */
+  markTook(number: number, fingerprint: string): void {
+    this.#db.run("UPDATE peers SET took_fingerprint = ? WHERE number = ?", fingerprint, number);
   }
 
   markSeen(number: number, atMs: number): void {
@@ -140,5 +201,10 @@ function toPeer(row: Row): Peer {
     address: row["address"] as string | null,
     addedMs: row["added_ms"] as number,
     lastSeenMs: row["last_seen_ms"] as number | null,
+    next: row["next_fingerprint"] === null ? null : {
+      fingerprint: row["next_fingerprint"] as string,
+      certificatePem: row["next_certificate"] as string,
+    },
+    tookFingerprint: row["took_fingerprint"] as string | null,
   };
 }

@@ -17,6 +17,7 @@ export const EXTENSIONS = [
   "settled",
   "moves",
   "verify",
+  "rotation",
 ] as const;
 
 export type Extension = typeof EXTENSIONS[number];

@@ -28,8 +28,8 @@ async function connected(
   limit: number | null,
 ): Promise<{ near: Connection; far: Connection; close(): void }> {
   const [anna, bert] = await Promise.all([identity("anna"), identity("bert")]);
-  const network = new TlsNetwork({ identity: anna, trusted: () => [bert], clock, limit });
-  const other = new TlsNetwork({ identity: bert, trusted: () => [anna], clock });
+  const network = new TlsNetwork({ identity: () => anna, trusted: () => [bert], clock, limit });
+  const other = new TlsNetwork({ identity: () => bert, trusted: () => [anna], clock });
   const accepted = Promise.withResolvers<Connection>();
   const listener = await other.listen({ host: "127.0.0.1", port: 0 }, accepted.resolve);
   const near = await network.dial(listener.address, bert.fingerprint, AbortSignal.timeout(10_000));

@@ -64,7 +64,7 @@ class Side {
       network: this.network,
       clock,
       random: { uuid: () => crypto.randomUUID(), unit: () => 0.5 },
-      fingerprint,
+      fingerprint: () => fingerprint,
       hello: helloOf(fingerprint.slice(0, 1), { process }),
       peers: () => this.peers,
       dial: null,
@@ -94,7 +94,7 @@ class Side {
 }
 
 function peer(fingerprint: string, address: string | null): LinkPeer {
-  return { number: 1, name: fingerprint.slice(0, 1), fingerprint, address };
+  return { number: 1, name: fingerprint.slice(0, 1), fingerprint, next: null, address };
 }
 
 /** Two managers that can dial each other. */

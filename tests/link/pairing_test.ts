@@ -59,11 +59,11 @@ class Inviting implements Disposable {
     const inviting = new Inviting();
     const { store, clock } = inviting;
     const host = new PairingHost({
-      ...{ store, clock, fingerprint: anna!.fingerprint, name: "anna" },
+      ...{ store, clock, fingerprint: () => anna!.fingerprint, name: "anna" },
       onPaired: (peer) => inviting.paired.push(peer.name),
       onRefused: (message) => inviting.refused.push(message),
     });
-    const network = new TlsNetwork({ identity: anna!, trusted: () => store.peers.list(), clock });
+    const network = new TlsNetwork({ identity: () => anna!, trusted: () => store.peers.list(), clock });
     inviting.listener = await network.listen(
       { host: "127.0.0.1", port: 0 },
       (link) => inviting.links.push(link),
@@ -353,7 +353,7 @@ Deno.test("pairing: the door is shut but for invites, and never leads to a link"
   inviting.store.peers.add({ ...bert!, address: null, addedMs: 0 });
   await assert.rejects(knock(), fails("unreachable", /no invite is open/), "somebody trusted, no invite");
   inviting.invite();
-  const network = new TlsNetwork({ identity: bert!, trusted: () => [anna!], clock: new WrongClock() });
+  const network = new TlsNetwork({ identity: () => bert!, trusted: () => [anna!], clock: new WrongClock() });
   const never = new AbortController().signal;
   const link = await network.dial(at(inviting)[0]!, anna!.fingerprint, never);
   await eventually(
@@ -361,7 +361,7 @@ Deno.test("pairing: the door is shut but for invites, and never leads to a link"
     () => assert.equal(inviting.links.length, 1),
   );
   link.close();
-  const stranger = new TlsNetwork({ identity: carl!, trusted: () => [anna!], clock: new WrongClock() });
+  const stranger = new TlsNetwork({ identity: () => carl!, trusted: () => [anna!], clock: new WrongClock() });
   const refused = await stranger.dial(at(inviting)[0]!, null, never);
   await assert.rejects(refused.read().then((bytes) => assert.notEqual(bytes, null)));
   refused.close();
@@ -432,7 +432,7 @@ Deno.test("pairing: however many knock, few are heard, and a trusted peer gets i
   };
   for (let round = 0; round < 30; round++) await Promise.all(Array.from({ length: 8 }, knock));
   assert(heard > 0 && heard <= 40, `${heard} of 240 were heard`);
-  const network = new TlsNetwork({ identity: carl!, trusted: () => [anna!], clock: new WrongClock() });
+  const network = new TlsNetwork({ identity: () => carl!, trusted: () => [anna!], clock: new WrongClock() });
   const link = await network.dial(at(inviting)[0]!, null, new AbortController().signal);
   await eventually("the trusted peer gets in", () => assert.equal(inviting.links.length, 1));
   link.close();

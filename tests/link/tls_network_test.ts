@@ -47,7 +47,7 @@ async function identity(name: string, nowMs = Date.now()): Promise<Identity> {
 }
 
 function network(self: Identity, ...trusted: Identity[]): TlsNetwork {
-  return new TlsNetwork({ identity: self, trusted: () => trusted, clock: new HandClock() });
+  return new TlsNetwork({ identity: () => self, trusted: () => trusted, clock: new HandClock() });
 }
 
 const [alice, bob, mallory, otherBob] = await Promise.all(
@@ -313,7 +313,7 @@ Deno.test("of two trusted peers with the same name each is taken for itself", as
 
 Deno.test("a change of the trusted peers holds from the next handshake on", async () => {
   let trusted: Identity[] = [mallory];
-  const net = new TlsNetwork({ identity: alice, trusted: () => trusted, clock: new HandClock() });
+  const net = new TlsNetwork({ identity: () => alice, trusted: () => trusted, clock: new HandClock() });
   using server = await serve(net);
   const asBob = { ca: alice.certificatePem, key: bob.keyPem, cert: bob.certificatePem };
   assert.equal((await knock(server.port, asBob)).heard, "");
@@ -327,7 +327,7 @@ Deno.test("a change of the trusted peers holds from the next handshake on", asyn
 Deno.test("trust that ends during a handshake ends the handshake", async () => {
   let asked = 0;
   const trusted = () => asked++ === 0 ? [bob] : [mallory];
-  using server = await serve(new TlsNetwork({ identity: alice, trusted, clock: new HandClock() }));
+  using server = await serve(new TlsNetwork({ identity: () => alice, trusted, clock: new HandClock() }));
   const asBob = { ca: alice.certificatePem, key: bob.keyPem, cert: bob.certificatePem };
   assert.equal((await knock(server.port, asBob)).heard, "");
   assert(asked >= 2);
@@ -371,7 +371,7 @@ Deno.test("silent connections do not keep a trusted peer out", async () => {
 Deno.test("a handshake that never ends is cut off at its deadline", async (t) => {
   await t.step("by the listener", async () => {
     const clock = new HandClock();
-    using server = await serve(new TlsNetwork({ identity: alice, trusted: () => [bob], clock }));
+    using server = await serve(new TlsNetwork({ identity: () => alice, trusted: () => [bob], clock }));
     const silent = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
     await onlyBobGetsIn(server); // so the silent one, which came first, has been accepted
     clock.runOut(HANDSHAKE_DEADLINE_MS);
@@ -381,7 +381,7 @@ Deno.test("a handshake that never ends is cut off at its deadline", async (t) =>
   await t.step("by the dialler", async () => {
     const clock = new HandClock();
     using mute = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    const net = new TlsNetwork({ identity: bob, trusted: () => [alice], clock });
+    const net = new TlsNetwork({ identity: () => bob, trusted: () => [alice], clock });
     const dialling = net.dial({ host: "127.0.0.1", port: mute.addr.port }, null, NEVER);
     const refused = assert.rejects(dialling, fails("unreachable", "10 s", `127.0.0.1:${mute.addr.port}`));
     const conn = await mute.accept();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { PeerEvent } from "../../src/domain/events.ts";
 import { ensureIdentity, type Identity } from "../../src/identity/identity.ts";
+import { IdentityKeeper } from "../../src/identity/identity_keeper.ts";
 import { TlsNetwork } from "../../src/link/tls_network.ts";
 import { type RunningPeer, startPeer } from "../../src/peer/peer.ts";
 import { DEFAULT_SETTINGS, type Settings } from "../../src/peer/settings.ts";
@@ -36,6 +37,8 @@ export class Home {
   settings: Settings = DEFAULT_SETTINGS;
   /** Called before each call on `synced/`. */
   before: (call: Call) => void | Promise<void> = () => {};
+  /** Of the latest start. */
+  keeper: IdentityKeeper | null = null;
   #store: Store | null = null;
 
   private constructor(readonly folder: string, readonly identity: Identity) {}
@@ -77,17 +80,18 @@ export class Home {
     const store = this.#store = new Store(`${this.folder}/db.sqlite`);
     const synced = new HookedTree(new DiskTree(this.synced));
     synced.before = (call) => this.before(call);
+    const keeper = this.keeper = await IdentityKeeper.open(this.folder);
     this.running = await startPeer({
       name: this.identity.name,
-      fingerprint: this.identity.fingerprint,
+      keeper,
       pid: 1,
       system: "unix",
       store,
       watched: new DiskTree(this.watched),
       synced,
       network: new TlsNetwork({
-        identity: this.identity,
-        trusted: () => store.peers.list(),
+        identity: () => keeper.current,
+        trusted: () => store.peers.pinned(),
         clock: this.clock,
       }),
       clock: this.clock,

@@ -100,8 +100,10 @@ Deno.test("the document's codes are those of the code, and permanent where it sa
   }
 });
 
-Deno.test("the document's invite and proofs are those of the vectors", () => {
-  const { invite, proofs } = pairing;
+Deno.test("the document's invite, proofs and announcement are those of the vectors", () => {
+  const { invite, proofs, rotation } = pairing;
+  assert(DOCUMENT.includes(`\`${rotation.next}\``));
+  assert.equal(frameVector("rotate").header["proof"], rotation.proof);
   for (const value of [invite.fingerprint, invite.id, invite.secret, ...invite.addresses]) {
     assert(DOCUMENT.includes(`\`${value}\``), value);
   }
