@@ -85,7 +85,8 @@ export async function loadNextIdentity(
 }
 
 /**
- * Makes the identity that is to take the place of the present one, unless there is one.
+ * Makes the identity that is to take the place of the present one, unless there is one. (One whose first day is still to come was
+ * made by a wrong clock, and no peer would take it: it does not count.)
  *
  * @throws {MirrorError} `bad_certificate`, `home_in_use` when another process makes one in the same moment.
  */
@@ -95,7 +96,10 @@ export async function ensureNextIdentity(
   nowMs: number = Date.now(),
 ): Promise<Identity> {
   const existing = await loadNextIdentity(homeDir, nowMs);
-  if (existing !== null) return existing;
+  if (existing !== null) {
+    if (!parseCertificate(existing.certificatePem, { nowMs }).notYetValid) return existing;
+    await Deno.remove(join(homeDir, NEXT_FILE));
+  }
   const { keyPem, certificatePem } = await createCertificate(name, nowMs);
   await writeNewFile(homeDir, NEXT_FILE, certificatePem + keyPem);
   await flushFolder(homeDir);

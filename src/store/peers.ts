@@ -68,6 +68,7 @@ export class PeersTable {
     },
   ): Peer {
     return this.#db.transaction(() => {
+      this.promoteNext(peer.fingerprint); // what a peer has announced is no other peer's
       const holder = this.byName(peer.name);
       if (holder !== null && holder.fingerprint !== peer.fingerprint) {
         throw new MirrorError(

@@ -157,6 +157,16 @@ Deno.test("invite and join say what is wrong with what they are given", async ()
   });
 });
 
+Deno.test("an invite that nobody uses says so when it has expired", async () => {
+  await withHome(async (at) => {
+    await at("init", "--name", "anna", "--listen", "127.0.0.1:0");
+    const unanswered = await at("invite", "--expires", "1s");
+    assert.equal(unanswered.status, 1, unanswered.err);
+    assert.match(unanswered.err, /Waiting for it here[\s\S]*nobody has used the invite/);
+    assert.match(unanswered.out, /^MS1-[0-9A-Z]+\n$/);
+  });
+});
+
 Deno.test("peer add, list and remove", async () => {
   await withHome(async (at, home, folder) => {
     await at("init", "--name", "anna");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { eventually } from "../helpers/eventually.ts";
+import { eventually, pause } from "../helpers/eventually.ts";
 import { isObject, type JsonObject } from "../helpers/json.ts";
-import { freePort, mirrorsync, type Outcome, Peer, said, World } from "../helpers/program.ts";
+import { freePort, mirrorsync, type Outcome, pair, Peer, said, World } from "../helpers/program.ts";
 import { assertFile, put } from "../helpers/tree.ts";
 
 /** What `invite --json` printed. */
@@ -101,12 +101,6 @@ Deno.test("pairing while nothing runs: invite listens itself, join reads the lin
     assert.match(inviting.stderr, /Waiting/);
     return inviting.stdout;
   }, { hopeless: inviting.hopeless });
-  const [run, wrong] = await Promise.all([
-    mirrorsync(anna.runArguments()),
-    mirrorsync(["--home", bert.home, "join", line.slice(0, -20)]),
-  ]);
-  assertRefused(run, 5, /in use/);
-  assertRefused(wrong, 2, /cut off/);
   const joined = await mirrorsync(["--home", bert.home, "join", "-", "--name", "The Other"], { stdin: line });
   assert.equal(joined.code, 0, said(joined));
   assert.match(joined.stdout, /The Other/);
@@ -119,11 +113,47 @@ Deno.test("pairing while nothing runs: invite listens itself, join reads the lin
   await assertFile(`${anna.synced}/b`, "b");
 });
 
-Deno.test("an invite that nobody uses says so when it has expired", async () => {
-  await using world = await World.create();
-  const anna = await world.peer("anna");
-  const unanswered = await anna.command("invite", "--expires", "1s");
-  assert.equal(unanswered.code, 1, said(unanswered));
-  assert.match(unanswered.stderr, /expired/);
-  assert.match(unanswered.stdout, /^MS1-/);
+Deno.test("identity rotate: while both run, while one is away, and killed in between", async (t) => {
+  await using both = await pair({ dials: "b" });
+  const { a: anna, b: bert } = both;
+  const fingerprint = async () => String((await anna.objects("identity"))[0]?.fingerprint);
+  const assertKnown = (expected: string) =>
+    eventually("bert trusts the new one and nothing else", async () => {
+      const [row] = await bert.query("SELECT fingerprint, next_fingerprint FROM peers");
+      assert.deepEqual({ ...row }, { fingerprint: expected, next_fingerprint: null });
+    });
+
+  await t.step("with nobody running it waits, and says for whom", async () => {
+    const [made] = await anna.objects("identity", "rotate");
+    assert.equal(made?.state, "waiting");
+    assert.deepEqual(made.waitingFor, ["bert"]);
+    assert.notEqual(await fingerprint(), made.fingerprint);
+    await Promise.all([anna.start(), bert.start()]);
+    await assertKnown(String(made.fingerprint));
+    assert.equal(await fingerprint(), made.fingerprint);
+  });
+
+  await t.step("while both run it is done when the command ends", async () => {
+    const [changed] = await anna.objects("identity", "rotate");
+    assert.equal(changed?.state, "changed");
+    await assertKnown(String(changed.fingerprint));
+  });
+
+  await t.step("killed at any point the pair finds itself again", async () => {
+    for (const [killed, afterMs] of [[anna, 400], [bert, 500]] as const) {
+      const rotating = anna.command("identity", "rotate");
+      await pause(afterMs); // somewhere in the command's start and what the run does then
+      await killed.kill();
+      await Promise.all([killed.start(), rotating]);
+    }
+    await put(`${anna.watched}/after all that`, "anna");
+    await put(`${bert.watched}/after all that`, "bert");
+    await assertFile(`${bert.synced}/after all that`, "anna");
+    await assertFile(`${anna.synced}/after all that`, "bert");
+    await eventually("nothing is left to be changed", async () => {
+      const [own] = await anna.objects("identity");
+      assert.equal(own?.nextFingerprint, null);
+      await assertKnown(String(own.fingerprint));
+    });
+  });
 });

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { MirrorError } from "../../src/domain/mirror_error.ts";
-import { ensureIdentity, loadIdentity } from "../../src/identity/identity.ts";
+import {
+  ensureIdentity,
+  ensureNextIdentity,
+  loadIdentity,
+  loadNextIdentity,
+} from "../../src/identity/identity.ts";
+import { IdentityKeeper } from "../../src/identity/identity_keeper.ts";
 
 const unix = Deno.build.os !== "windows";
 
@@ -142,5 +148,59 @@ Deno.test("an identity that is there is not replaced by a process that comes in 
       if (result.status === "rejected") assert(result.reason instanceof MirrorError, String(result.reason));
     }
     assert.deepEqual(Object.keys(await contents(home)).sort(), ["cert.pem", "key.pem"]);
+  });
+});
+
+Deno.test("the next identity is made once, and takes the present one's place as a whole", async () => {
+  await withHome(async (home) => {
+    const present = await ensureIdentity(home, "anna");
+    assert.equal(await loadNextIdentity(home), null);
+    const next = await ensureNextIdentity(home, "anna");
+    assert.notEqual(next.fingerprint, present.fingerprint);
+    assert.deepEqual(await ensureNextIdentity(home, "anna"), next);
+    assert.deepEqual(await loadNextIdentity(home), next);
+    assert.deepEqual(await loadIdentity(home), present, "it is not the present one yet");
+    if (unix) assert.equal((await Deno.stat(join(home, "next.pem"))).mode! & 0o777, 0o600);
+
+    // Cut off between the two files: it counts from then on, for whoever reads, and is finished by whoever opens.
+    await Deno.writeTextFile(join(home, "key.pem"), next.keyPem);
+    assert.deepEqual(await loadIdentity(home), next);
+    await Deno.writeTextFile(join(home, "key.pem.1234.new"), "left by a crash");
+    const keeper = await IdentityKeeper.open(home);
+    assert.deepEqual(keeper.current, next);
+    assert.deepEqual(Object.keys(await contents(home)).sort(), ["cert.pem", "key.pem"]);
+    assert.deepEqual(await loadIdentity(home), next);
+
+    const later = await keeper.makeNext(Date.now());
+    await keeper.take(later);
+    assert.deepEqual([keeper.current, await loadIdentity(home)], [later, later]);
+    assert.equal(await keeper.next(), null);
+  });
+});
+
+Deno.test("a next identity that a wrong clock has made is made anew; one that others can read is refused", async () => {
+  await withHome(async (home) => {
+    await ensureIdentity(home, "anna");
+    const early = await ensureNextIdentity(home, "anna", Date.now() + 10 * 366 * 86_400_000);
+    const next = await ensureNextIdentity(home, "anna");
+    assert.notEqual(next.fingerprint, early.fingerprint);
+    if (!unix) return;
+    await Deno.chmod(join(home, "next.pem"), 0o644);
+    await assert.rejects(ensureNextIdentity(home, "anna"), /next\.pem.*chmod 600/);
+    await Deno.writeTextFile(join(home, "next.pem"), "garbage");
+    await Deno.chmod(join(home, "next.pem"), 0o600);
+    await assert.rejects(ensureNextIdentity(home, "anna"), /next\.pem is not a certificate/);
+  });
+});
+
+Deno.test("a certificate is due for renewal in the last third of its life", async () => {
+  await withHome(async (home) => {
+    const nowMs = Date.now();
+    await ensureIdentity(home, "anna");
+    const keeper = await IdentityKeeper.open(home);
+    const yearMs = 365.25 * 86_400_000;
+    assert.deepEqual([0, 13, 14, 19.9].map((years) => keeper.isDueForRenewal(nowMs + years * yearMs)), [
+      ...[false, false, true, true],
+    ]);
   });
 });

@@ -268,3 +268,46 @@ Deno.test("store: the audit trail counts what repeats itself in one row, and kee
   assert.equal(store.audit.prune(59_999), 1);
   assert.deepEqual(store.audit.newest(10).map(({ kind }) => kind), ["peer_refused"]);
 });
+
+Deno.test("store: a peer's next certificate is trusted beside the present one, and then in its place", () => {
+  using store = new Store(":memory:");
+  const bert = store.peers.add(PEER);
+  const carl = store.peers.add({ ...PEER, name: "carl", fingerprint: "c".repeat(64) });
+  const next = { fingerprint: "d".repeat(64), certificatePem: "next" };
+  store.peers.announceNext(bert.number, { fingerprint: "e".repeat(64), certificatePem: "before" });
+  store.peers.announceNext(bert.number, next);
+  assert.throws(() => store.peers.announceNext(carl.number, next), hasCode("bad_certificate"));
+  assert.throws(() => store.peers.announceNext(carl.number, PEER), hasCode("bad_certificate"));
+  assert.deepEqual(
+    store.peers.pinned().map(({ fingerprint, announcedBy }) => [fingerprint[0], announcedBy?.[0] ?? null]),
+    [["b", null], ["d", "b"], ["c", null]],
+  );
+  assert.equal(store.peers.promoteNext("e".repeat(64)), null);
+  assert.equal(store.peers.promoteNext(next.fingerprint)?.number, bert.number);
+  assert.equal(store.peers.byFingerprint(PEER.fingerprint), null, "the old one is trusted no more");
+  assert.deepEqual(store.peers.pinned().map(({ fingerprint }) => fingerprint[0]), ["d", "c"]);
+
+  store.peers.announceNext(bert.number, { fingerprint: "f".repeat(64), certificatePem: "last" });
+  store.peers.markTook(bert.number, "a".repeat(64));
+  const added = store.peers.add({ ...PEER, fingerprint: "f".repeat(64) });
+  assert.equal(added.number, bert.number, "adding what was announced by hand is no other peer");
+  assert.equal(added.tookFingerprint, null);
+});
+
+Deno.test("store: an invite is open until it is used, ended or expired", () => {
+  using store = new Store(":memory:");
+  const verifier = { storedKey: new Uint8Array(32), replyKey: new Uint8Array(32).fill(1) };
+  store.invites.add({ id: "a", verifier, expiresMs: 1000 }, 0);
+  assert.deepEqual(store.invites.byId("a")?.verifier, verifier);
+  assert.deepEqual([999, 1000].map((nowMs) => store.invites.anyOpen(nowMs)), [true, false]);
+  store.invites.markUsed("a", PEER.fingerprint);
+  assert.deepEqual([store.invites.anyOpen(0), store.invites.anyAnswered(0)], [false, true]);
+  store.invites.add({ id: "b", verifier, expiresMs: 1000 }, 0);
+  assert.deepEqual([1, 2, 3, 4].map(() => store.invites.countWrongTry("b")), [1, 2, 3, 4]);
+  assert.equal(store.invites.anyOpen(0), true);
+  store.invites.countWrongTry("b");
+  assert.equal(store.invites.byId("b")?.state, "locked");
+  assert.deepEqual([store.invites.anyOpen(0), store.invites.anyAnswered(1000)], [false, false]);
+  store.invites.add({ id: "c", verifier, expiresMs: 10 * 86_400_000 }, 9 * 86_400_000);
+  assert.equal(store.invites.byId("a"), null, "what is long over is forgotten");
+});
