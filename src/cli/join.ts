@@ -114,10 +114,10 @@ function portFor(host: string | null, port: number, { address }: ReachedInviter)
   return host !== null && isLoopback(host) && !isLoopback(address.host) ? null : port;
 }
 
-/** Pins the inviter's certificate, and where it was reached. */
+/** Pins the inviter's certificate, and remembers where it was reached, and where else it may be. */
 function remember(
   store: Store,
-  { fingerprint }: Invite,
+  { fingerprint, addresses }: Invite,
   { certificatePem, address }: ReachedInviter,
   wantedName: string | null,
   theirName: string,
@@ -127,8 +127,10 @@ function remember(
     const known = store.peers.byFingerprint(fingerprint);
     const name = wantedName ?? known?.name ??
       freePeerName(theirName, (each) => store.peers.byName(each) !== null);
+    const here = formatAddress(address);
     const peer = store.peers.add({
-      ...{ name, fingerprint, certificatePem, address: formatAddress(address), addedMs: Date.now() },
+      ...{ name, fingerprint, certificatePem, address: here, addedMs: Date.now() },
+      otherAddresses: addresses.filter((other) => other !== here),
     });
     const detail = `paired by its invite, at ${peer.address}; fingerprint ${fingerprint}`;
     store.audit.record({

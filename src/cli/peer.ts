@@ -147,7 +147,7 @@ async function list({ home, output }: Context): Promise<number> {
     () =>
       table(peers.map((peer, i) => [
         peer.name,
-        peer.address ?? "(it has to dial)",
+        peer.address === null ? "(it has to dial)" : [peer.address, ...peer.otherAddresses].join(", "),
         stateText(peer, linkOf(peer, run)),
         fingerprints[i]!,
       ])),
@@ -198,6 +198,7 @@ function peerJson(peer: Peer) {
     name: peer.name,
     fingerprint: peer.fingerprint,
     address: peer.address,
+    otherAddresses: peer.otherAddresses,
     added: jsonTime(peer.addedMs),
     lastSeen: jsonTimeOrNull(peer.lastSeenMs),
   };

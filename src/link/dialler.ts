@@ -7,7 +7,8 @@ const GOOD_LINK_MS = 5_000;
 
 /** What a dialler needs of its surroundings. */
 export interface DiallerParts {
-  readonly address: Address;
+  /** Tried in this order, the one that worked last before the others. */
+  readonly addresses: readonly Address[];
   /** Fingerprint of the peer that is to answer; `null` for any trusted one. */
   readonly expect: string | null;
   readonly network: Network;
@@ -21,16 +22,18 @@ export interface DiallerParts {
   readonly onFailure: (error: MirrorError, nextMs: number) => void;
 }
 
-/** Dials one address over and over while there is no link, with growing pauses. */
+/** Dials a peer over and over while there is no link, at all its addresses in turn, with growing pauses. */
 export class Dialler {
   readonly #parts: DiallerParts;
   readonly #stop = new AbortController();
   #wake: () => void = () => {};
+  #addresses: readonly Address[];
   #failures = 0;
   readonly #running: Promise<void>;
 
   constructor(parts: DiallerParts) {
     this.#parts = parts;
+    this.#addresses = parts.addresses;
     this.#running = this.#run();
   }
 
@@ -47,14 +50,14 @@ export class Dialler {
   }
 
   async #run(): Promise<void> {
-    const { clock, network, address, expect } = this.#parts;
+    const { clock } = this.#parts;
     const stopped = this.#stop.signal;
     while (!stopped.aborted) {
       await Promise.race([this.#parts.needed(), aborted(stopped)]);
       if (stopped.aborted) return;
       const begun = clock.monotonic();
       try {
-        const connection = await network.dial(address, expect, stopped);
+        const connection = await this.#dial(stopped);
         if (stopped.aborted) return connection.close();
         await this.#parts.adopt(connection);
         if (clock.monotonic() - begun >= GOOD_LINK_MS) this.#failures = 0;
@@ -71,6 +74,26 @@ export class Dialler {
         await this.#pause(delayMs);
       }
     }
+  }
+
+  /** A connection at the first address that gives one. @throws {MirrorError} what kept all of them from it. */
+  async #dial(stopped: AbortSignal): Promise<Connection> {
+    const { network, expect } = this.#parts;
+    const failures: MirrorError[] = [];
+    for (const address of [...this.#addresses]) {
+      try {
+        const connection = await network.dial(address, expect, stopped);
+        this.#addresses = [address, ...this.#addresses.filter((other) => other !== address)];
+        return connection;
+      } catch (error) {
+        if (stopped.aborted || !(error instanceof MirrorError)) throw error;
+        failures.push(error);
+      }
+    }
+    if (failures.length === 1) throw failures[0];
+    // Somebody else who answers tells more than that nobody does.
+    const { code } = failures.find((failure) => failure.code !== "unreachable") ?? failures[0]!;
+    throw new MirrorError(code, failures.map(({ message }) => message).join("; "), { cause: failures[0] });
   }
 
   #delayMs(): number {

@@ -17,6 +17,8 @@ export interface LinkPeer {
   /** The certificate that it has announced as its next one, trusted beside the present one. */
   readonly next: { readonly fingerprint: string } | null;
   readonly address: string | null;
+  /** Where else it is dialled when it is not there. */
+  readonly otherAddresses: readonly string[];
 }
 
 export interface LinkManagerParts {
@@ -112,21 +114,22 @@ export class LinkManager {
         link.close(new MirrorError("not_trusted", `${link.peer.name} is no longer a trusted peer`));
       }
     }
-    const wanted = new Map<string, { address: Address; peer: LinkPeer | null }>();
+    const wanted = new Map<string, { addresses: Address[]; peer: LinkPeer | null }>();
     for (const peer of peers) {
       if (peer.address === null) continue;
-      wanted.set(`${peer.fingerprint} ${peer.address}`, { address: parseAddress(peer.address), peer });
+      const all = [peer.address, ...peer.otherAddresses];
+      wanted.set([peer.fingerprint, ...all].join(" "), { addresses: all.map(parseAddress), peer });
     }
     if (this.#parts.dial !== null) {
-      wanted.set(`* ${formatAddress(this.#parts.dial)}`, { address: this.#parts.dial, peer: null });
+      wanted.set(`* ${formatAddress(this.#parts.dial)}`, { addresses: [this.#parts.dial], peer: null });
     }
     for (const [key, dialler] of this.#diallers) {
       if (wanted.has(key)) continue;
       this.#diallers.delete(key);
       this.#track(dialler.stop());
     }
-    for (const [key, { address, peer }] of wanted) {
-      if (!this.#diallers.has(key)) this.#diallers.set(key, this.#dialler(address, peer));
+    for (const [key, { addresses, peer }] of wanted) {
+      if (!this.#diallers.has(key)) this.#diallers.set(key, this.#dialler(addresses, peer));
     }
   }
 
@@ -291,11 +294,11 @@ export class LinkManager {
     this.#parts.onUp(link);
   }
 
-  #dialler(address: Address, peer: LinkPeer | null): Dialler {
+  #dialler(addresses: readonly Address[], peer: LinkPeer | null): Dialler {
     const { network, clock, random } = this.#parts;
     let answering = peer?.number ?? null;
     return new Dialler({
-      address,
+      addresses,
       expect: peer?.fingerprint ?? null,
       network,
       clock,
@@ -307,7 +310,7 @@ export class LinkManager {
           connection.close();
           throw new MirrorError(
             "not_trusted",
-            `whoever answers at ${formatAddress(address)} is not a trusted peer`,
+            `whoever answers at ${connection.remoteAddress} is not a trusted peer`,
           );
         }
         answering = found.number;

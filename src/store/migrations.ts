@@ -269,6 +269,8 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   `,
   `
+  -- Where a peer may be reached when it is not at "address": a list in JSON.
+  ALTER TABLE peers ADD COLUMN other_addresses TEXT NOT NULL DEFAULT '[]';
   -- What a peer has announced as its next certificate, and which next certificate of ours it has taken.
   ALTER TABLE peers ADD COLUMN next_fingerprint TEXT;
   ALTER TABLE peers ADD COLUMN next_certificate TEXT;

@@ -10,6 +10,8 @@ export interface Peer {
   readonly certificatePem: string;
   /** HOST:PORT to dial, `null` for a peer that dials us. */
   readonly address: string | null;
+  /** Where else it may be reached, in the order in which they are tried. */
+  readonly otherAddresses: readonly string[];
   readonly addedMs: number;
   readonly lastSeenMs: number | null;
   /** The certificate that it has announced as its next one, trusted beside the present one; `null` without. */
@@ -54,7 +56,7 @@ export class PeersTable {
   }
 
   /**
-   * Adds a peer, or brings name and address of the one with this fingerprint up to date.
+   * Adds a peer, or brings name and addresses of the one with this fingerprint up to date.
    *
    * @throws {MirrorError} `wrong_usage` when another peer has the name.
    */
@@ -64,6 +66,7 @@ export class PeersTable {
       fingerprint: string;
       certificatePem: string;
       address: string | null;
+      otherAddresses?: readonly string[];
       addedMs: number;
     },
   ): Peer {
@@ -78,13 +81,16 @@ export class PeersTable {
         );
       }
       this.#db.run(
-        "INSERT INTO peers (name, fingerprint, certificate, address, added_ms) VALUES (?, ?, ?, ?, ?) " +
+        "INSERT INTO peers (name, fingerprint, certificate, address, other_addresses, added_ms) " +
+          "VALUES (?, ?, ?, ?, ?, ?) " +
           "ON CONFLICT (fingerprint) DO UPDATE SET name = excluded.name, certificate = excluded.certificate, " +
+          "other_addresses = iif(excluded.address IS NULL, other_addresses, excluded.other_addresses), " +
           "address = coalesce(excluded.address, address), took_fingerprint = NULL",
         peer.name,
         peer.fingerprint,
         peer.certificatePem,
         peer.address,
+        JSON.stringify(peer.otherAddresses ?? []),
         peer.addedMs,
       );
       return this.byFingerprint(peer.fingerprint)!;
@@ -111,11 +117,13 @@ export class PeersTable {
         );
       }
       this.#db.run(
-        "UPDATE peers SET name = ?, fingerprint = ?, certificate = ?, address = coalesce(?, address), " +
+        "UPDATE peers SET name = ?, fingerprint = ?, certificate = ?, " +
+          "other_addresses = iif(? IS NULL, other_addresses, '[]'), address = coalesce(?, address), " +
           "next_fingerprint = NULL, next_certificate = NULL, took_fingerprint = NULL WHERE number = ?",
         by.name,
         by.fingerprint,
         by.certificatePem,
+        by.address,
         by.address,
         old.number,
       );
@@ -200,6 +208,7 @@ function toPeer(row: Row): Peer {
     fingerprint: row["fingerprint"] as string,
     certificatePem: row["certificate"] as string,
     address: row["address"] as string | null,
+    otherAddresses: JSON.parse(row["other_addresses"] as string) as string[],
     addedMs: row["added_ms"] as number,
     lastSeenMs: row["last_seen_ms"] as number | null,
     next: row["next_fingerprint"] === null ? null : {

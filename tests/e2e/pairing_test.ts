@@ -95,7 +95,9 @@ Deno.test("pairing while nothing runs: invite listens itself, join reads the lin
   await Deno.mkdir(bert.watched, { recursive: true });
   await Deno.mkdir(bert.synced, { recursive: true });
 
-  const inviting = world.spawn(["--home", anna.home, "invite"]);
+  const inviting = world.spawn(
+    ["--home", anna.home, "invite", "--address", "127.0.0.1:1", "--address", anna.address],
+  );
   const line = await eventually("the line is there", () => {
     assert.match(inviting.stdout, /^MS1-[0-9A-Z]+\n$/);
     assert.match(inviting.stderr, /Waiting/);
@@ -105,6 +107,8 @@ Deno.test("pairing while nothing runs: invite listens itself, join reads the lin
   assert.equal(joined.code, 0, said(joined));
   assert.match(joined.stdout, /The Other/);
   assert.equal(await inviting.ended(), 0, said(inviting));
+  const [known] = await list(bert);
+  assert.deepEqual([known?.address, known?.otherAddresses], [anna.address, ["127.0.0.1:1"]]);
 
   await Promise.all([anna.start(), bert.start()]);
   await put(`${anna.watched}/a`, "a");

@@ -93,8 +93,8 @@ class Side {
   }
 }
 
-function peer(fingerprint: string, address: string | null): LinkPeer {
-  return { number: 1, name: fingerprint.slice(0, 1), fingerprint, next: null, address };
+function peer(fingerprint: string, address: string | null, ...otherAddresses: string[]): LinkPeer {
+  return { number: 1, name: fingerprint.slice(0, 1), fingerprint, next: null, address, otherAddresses };
 }
 
 /** Two managers that can dial each other. */
@@ -371,6 +371,32 @@ async function longAlone(): Promise<{ clock: ManualClock; hub: Hub; anna: Side }
   assert.ok(anna.failures.at(-1)!.delayMs > 15_000);
   return { clock, hub, anna };
 }
+
+Deno.test("links: a peer is dialled at all its addresses in turn, first where it was last", async () => {
+  const clock = new ManualClock();
+  const hub = new Hub();
+  const asked: string[] = [];
+  const anna = new Side(ANNA, clock, hub, [peer(BERT, "gone:1", "lost:1", "bert:1")]);
+  const { dial } = anna.network;
+  anna.network.dial = (address, ...rest) => {
+    asked.push(address.host);
+    return dial(address, ...rest);
+  };
+  anna.manager.start();
+  await clock.advance(0);
+  assert.deepEqual(asked, ["gone", "lost", "bert"]);
+  assert.equal(anna.failures.length, 1, "one attempt, one failure");
+  const bert = new Side(BERT, clock, hub, [peer(ANNA, null)]);
+  hub.listen("bert", BERT, (connection) => bert.manager.accept(connection));
+  await clock.advance(1_000);
+  await serves(anna.link!);
+  asked.length = 0;
+  anna.link!.close(new MirrorError("link_closed", "for the test"));
+  await clock.advance(1_000);
+  await serves(anna.link!);
+  assert.deepEqual(asked, ["bert"]);
+  await Promise.all([anna.manager.stop(), bert.manager.stop()]);
+});
 
 Deno.test("links: a plain client's dial-in lets the dialler try at once, with short pauses again", async () => {
   const { hub, anna } = await longAlone();
