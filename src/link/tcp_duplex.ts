@@ -79,7 +79,7 @@ export class TcpDuplex extends Duplex {
     const first = this.#first;
     this.#first = null;
     if (first === null) void this.#readOnce();
-    else this.push(Buffer.from(first));
+    else this.push(Buffer.from(first.slice().buffer)); // a memory of its own: whoever reads it may free it
   }
 
   async #readOnce(): Promise<void> {
