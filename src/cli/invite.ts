@@ -142,6 +142,6 @@ const ENDS = {
 /** A QR code on the terminal; stdout has the line alone, so that it can be piped. */
 async function showQrCode(line: string, output: Output): Promise<void> {
   if (!output.errIsTerminal || output.json || output.quiet) return;
-  const { default: encodeQR } = await import("qr");
-  output.hint(encodeQR(line, "ascii", { ecc: "low", border: 2 }).trimEnd().split("\n"));
+  const { qrLines } = await import("./qr_text.ts");
+  output.hint(qrLines(line, output.errColours));
 }

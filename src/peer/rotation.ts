@@ -79,8 +79,8 @@ export class Rotation {
     for (const peer of peers) this.#announce(peer, next);
     const taken = peers.every((peer) => this.#hasTaken(peer, next));
     // An open invite names the present certificate.
-    if (store.invites.anyOpen(clock.now())) return;
-    if (taken || wish.now) await changeIdentity(this.#parts, next);
+    const isFree = taken && !store.invites.anyOpen(clock.now());
+    if (isFree || wish.now) await changeIdentity(this.#parts, next);
   }
 
   /** Whether a peer trusts our next certificate: one that is here must have said so here. */
