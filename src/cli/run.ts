@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
 import type { RunStatus } from "../domain/status.ts";
-import type { Refusal } from "../link/tls_network.ts";
+import type { Refusal } from "../link/tls_listener.ts";
 import type { IdentityKeeper } from "../identity/identity_keeper.ts";
 import type { OnceResult } from "../peer/once.ts";
 import type { PeerParts, RunningPeer } from "../peer/peer.ts";

@@ -67,7 +67,7 @@ export class PairingListener {
       cert: certificatePem,
       minVersion: "TLSv1.3",
       allowHalfOpen: true,
-      handshakeTimeout: DEADLINE_MS, // see TlsNetwork
+      handshakeTimeout: DEADLINE_MS, // see TlsListener
     });
     server.on("tlsClientError", drop);
     server.once("secureConnection", (socket: tls.TLSSocket) => {

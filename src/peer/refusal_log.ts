@@ -1,7 +1,7 @@
 import { messageOf } from "../domain/mirror_error.ts";
 import type { Clock } from "../domain/ports.ts";
 import { formatFingerprint } from "../identity/certificate.ts";
-import type { Refusal } from "../link/tls_network.ts";
+import type { Refusal } from "../link/tls_listener.ts";
 import type { Store } from "../store/store.ts";
 
 /** Refusals of one host with one certificate are counted in one row for so long. */

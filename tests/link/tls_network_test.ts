@@ -6,7 +6,8 @@ import type { Clock, Connection, Listener } from "../../src/domain/ports.ts";
 import { createCertificate, parseCertificate } from "../../src/identity/certificate.ts";
 import type { Identity } from "../../src/identity/identity.ts";
 import { parseAddress } from "../../src/link/address.ts";
-import { HANDSHAKE_DEADLINE_MS, TlsNetwork } from "../../src/link/tls_network.ts";
+import { HANDSHAKE_DEADLINE_MS } from "../../src/link/tls_listener.ts";
+import { TlsNetwork } from "../../src/link/tls_network.ts";
 
 /** Wall time, with timers that run only when a test says so: a test that needs a deadline never waits for it. */
 class HandClock implements Clock {

@@ -4,7 +4,7 @@ import { isPermanentRefusal } from "../../src/domain/mirror_error.ts";
 import { MAX_PATH_BYTES, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
 import { FRAME_COST_BYTES } from "../../src/link/credit.ts";
 import { DEFAULT_PORT } from "../../src/link/address.ts";
-import { HANDSHAKE_DEADLINE_MS } from "../../src/link/tls_network.ts";
+import { HANDSHAKE_DEADLINE_MS } from "../../src/link/tls_listener.ts";
 import { MAX_HEADER_BYTES } from "../../src/wire/frame.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../../src/wire/hello.ts";
 import { BUCKETS, entryLine, parseListing, rootDigest, treeDigests } from "../../src/wire/tree_digest.ts";
