@@ -13,6 +13,7 @@ import { currentRun } from "./current_run.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { nameFlag } from "./init.ts";
 import { initialise } from "./initialise.ts";
+import type { Input } from "./input.ts";
 import { isLoopback } from "./own_addresses.ts";
 import { showFingerprint } from "./pairing.ts";
 
@@ -50,7 +51,7 @@ export function addJoin(program: Command, action: Action): void {
 }
 
 async function join({ home, output, input, actor }: Context, text: string, flags: Flags): Promise<number> {
-  const invite = parseInvite(text === "-" ? await input.readAll(MAX_LINE_BYTES) : text);
+  const invite = parseInvite(text === "-" ? await readLine(input) : text);
   const addresses = invite.addresses.map(inviteAddress);
   const { identity, made } = await initialise(home, { name: null, listen: null });
   if (made.length > 0) output.hint([`Made ${made.join(", ")} in ${home.directory}.`]);
@@ -85,6 +86,11 @@ async function join({ home, output, input, actor }: Context, text: string, flags
   );
   if (holder === null) output.hint([`To mirror:  ${home.command("run --watched DIR --synced DIR")}`]);
   return EXIT.done;
+}
+
+/** The line from stdin; on a terminal it is not shown, as a password would not be. */
+function readLine({ askHidden, readAll }: Input): Promise<string> {
+  return askHidden === null ? readAll(MAX_LINE_BYTES) : askHidden("Invite: ");
 }
 
 /** An address of an invite. @throws {MirrorError} `bad_invite`. */

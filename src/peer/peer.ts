@@ -374,6 +374,7 @@ class PeerRun implements RunningPeer {
       peer: link.peer.name,
     });
     this.#attach(partner);
+    this.#rotation.poll();
   }
 
   #attach(partner: Partner): void {
