@@ -24,7 +24,7 @@ const NEW = new Uint8Array([...OLD.subarray(0, 300_000), 7, ...OLD.subarray(300_
 async function connect(pair: Pair): Promise<{ far: FarEnd; raw: (bytes: Uint8Array) => Promise<void> }> {
   const { anna, bert } = pair;
   const network = new TlsNetwork({
-    identity: anna.identity,
+    identity: () => anna.identity,
     trusted: () => [bert.identity],
     clock: new SystemClock(),
   });
