@@ -11,6 +11,9 @@ const SLAB_BYTES = 1024 * 1024;
 /** What TLS wants to send is collected up to this, so that a call to the system carries more than one of its small records. */
 const SEND_BYTES = 256 * 1024;
 
+/** How long the last bytes may take, of a connection that is being closed. */
+const LAST_SENDING_MS = 10_000;
+
 /** The first slab is small: a connection costs little memory until it has got through its handshake. */
 const FIRST_SLAB_BYTES = 16 * 1024;
 
@@ -50,7 +53,7 @@ export class TcpDuplex extends Duplex {
   #isSending = false;
   /** Tells the stream that there is room again for more to send. */
   #onRoom: (() => void) | null = null;
-  #onSent: (() => void) | null = null;
+  #onSent: (() => void)[] = [];
   #first: Uint8Array | null;
 
   /**
@@ -129,8 +132,10 @@ export class TcpDuplex extends Duplex {
         for (let sent = 0; sent < bytes.length;) sent += await this.#conn.write(bytes.subarray(sent));
       }
       this.#isSending = false;
-      this.#onSent?.();
+      for (const sent of this.#onSent.splice(0)) sent();
     } catch (error) {
+      this.#isSending = false;
+      for (const sent of this.#onSent.splice(0)) sent();
       if (!this.destroyed) this.destroy(error as Error);
     }
   }
@@ -152,22 +157,36 @@ export class TcpDuplex extends Duplex {
     return bytes;
   }
 
-  override _final(done: () => void): void {
-    // Failing means that the other side is gone, which the read side tells as well.
-    const end = () => this.#conn.closeWrite().then(() => done(), () => done());
-    if (this.#isSending) this.#onSent = end;
-    else end();
+  /** Resolves when all that was given to it was handed to the system, or never will be. */
+  sent(): Promise<void> {
+    return this.#isSending ? new Promise((resolve) => this.#onSent.push(resolve)) : Promise.resolve();
   }
 
+  override _final(done: () => void): void {
+    // Failing means that the other side is gone, which the read side tells as well.
+    this.sent().then(() => this.#conn.closeWrite()).then(() => done(), () => done());
+  }
+
+  /** Without an error, what was given before is sent first: TLS takes leave in the moment in which both sides have said all. */
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.openGate(); // frees a read that waits
     this.#slab = null;
+    if (error !== null || !this.#isSending) return this.#close(error, done);
+    const late = setTimeout(() => this.#close(null, done), LAST_SENDING_MS);
+    this.sent().then(() => {
+      clearTimeout(late);
+      this.#close(null, done);
+    });
+  }
+
+  #close(error: Error | null, done: (error: Error | null) => void): void {
     this.#unsent.length = 0;
     try {
       this.#conn.close();
     } catch {
       // It was closed before.
     }
+    for (const sent of this.#onSent.splice(0)) sent();
     done(error);
   }
 }

@@ -75,7 +75,10 @@ export class TlsConnection implements Connection {
   }
 
   closeWrite(): Promise<void> {
-    this.#writeEnded ??= this.#waitFor((done) => this.#socket.end(() => done()));
+    // Closing before TLS's last record was handed to the system would take it back.
+    this.#writeEnded ??= this.#waitFor((done) =>
+      this.#socket.end(() => void this.#duplex.sent().then(() => done()))
+    );
     return this.#writeEnded;
   }
 
@@ -106,7 +109,9 @@ export class TlsConnection implements Connection {
 
   #closed(): void {
     // The TLS socket closes by itself once both directions have ended. Otherwise the other side, or the network, broke it off.
-    this.#fail(this.#broken(this.#ended ? "both sides ended it" : "the other side broke it off"));
+    if (!this.#ended) return this.#fail(this.#broken("the other side broke it off"));
+    this.#duplex.destroy();
+    void this.#duplex.sent().then(() => this.#fail(this.#broken("both sides ended it")));
   }
 
   /** Ends everything at once, for the first reason that is given. What was received before stays readable. */
@@ -118,7 +123,7 @@ export class TlsConnection implements Connection {
     for (const reject of [...this.#writers]) reject(this.#failure);
     if (!first) return;
     this.#socket.destroy();
-    this.#duplex.destroy();
+    this.#duplex.destroy(this.#failure);
   }
 
   #waitFor(begin: (done: (error?: Error | null) => void) => void): Promise<void> {

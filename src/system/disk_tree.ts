@@ -328,13 +328,10 @@ export class DiskTree implements FileTree {
   }
 
   freeBytes(): Promise<number | null> {
-    return new Promise((resolve) => {
-      try {
-        statfs(this.root, (error, stats) => resolve(error ? null : stats.bavail * stats.bsize));
-      } catch {
-        resolve(null);
-      }
-    });
+    // What is thrown at once says that the program may not ask, which is no answer.
+    return new Promise((resolve) =>
+      statfs(this.root, (error, stats) => resolve(error ? null : stats.bavail * stats.bsize))
+    );
   }
 
   /** @throws {FileError} when the root is missing or not a folder, or something below it cannot be watched. */
