@@ -1,9 +1,14 @@
 import { closeSync, constants, openSync } from "node:fs";
-import { clearInterval, setInterval } from "node:timers";
+import { clearTimeout, setTimeout } from "node:timers";
 
 const CHECK_MS = 300;
 /** So many heartbeats in a row that nothing is heard of mean that the watcher is stuck. */
 const MISSED = 2;
+/** The same where a pipe is known to be: each time it was freed the watcher opens it again, for the event of that. */
+const CHECK_WITH_PIPES_MS = 40;
+const MISSED_WITH_PIPES = 1;
+/** So many, although known pipes were opened: it waits in another one. */
+const MISSED_AT_ALL = 8;
 /** What tidies up temporary files must not take ours for forgotten: it gets a new date this often. */
 const BEATS_PER_DATE = 12_000;
 
@@ -12,27 +17,30 @@ const BEATS_PER_DATE = 12_000;
  * pipe waits until somebody opens its other end: until then no event comes for anything. Worse, whoever writes into the pipe would
  * write to us. So the watcher watches a temporary file too, which is opened and closed again and again (nothing is written to it):
  * when no event comes of that, nor of anything else, the other end of the pipes below the root that have a reader waiting is
- * opened for a moment, without writing. (What the thread waits for could be read in `/proc`, but that needs all of Deno's
+ * opened, without writing, until the watcher is through with its events. (What the thread waits for could be read in `/proc`, but that needs all of Deno's
  * permissions.)
  */
 export class PipeWatchdog {
   /** The file to be watched beside the root. */
   readonly heartbeat: string;
   readonly #root: string;
-  readonly #timer: ReturnType<typeof setInterval>;
+  #timer: ReturnType<typeof setTimeout> | null = null;
   #heard = true;
+  /** Whether the heartbeat itself was heard, and so everything before it. */
+  #heardBeat = false;
   #missed = 0;
+  #isClosed = false;
   #beats = 0;
-  #releasing = false;
   /** Where pipes were when the watcher was last seen stuck. */
   #pipes: string[] = [];
+  /** Their ends that are open, so that the watcher need not wait. */
+  readonly #released: number[] = [];
   readonly #held: number[] = [];
 
   private constructor(root: string, heartbeat: string) {
     this.#root = root;
     this.heartbeat = heartbeat;
-    this.#timer = setInterval(() => this.#check(), CHECK_MS);
-    this.#timer.unref();
+    this.#checkLater();
   }
 
   /** One for the watcher of a root; `null` where none is needed, or there is no place for its file. */
@@ -51,7 +59,9 @@ export class PipeWatchdog {
   /** Takes notice of an event, of whatever; tells whether it is the heartbeat, which is nobody else's business. */
   hears(event: Deno.FsEvent): boolean {
     this.#heard = true;
-    return event.paths.includes(this.heartbeat);
+    const isBeat = event.paths.includes(this.heartbeat);
+    this.#heardBeat ||= isBeat;
+    return isBeat;
   }
 
   /**
@@ -70,8 +80,9 @@ export class PipeWatchdog {
   }
 
   close(): void {
-    clearInterval(this.#timer);
-    for (const held of this.#held.splice(0)) closeSync(held);
+    this.#isClosed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    for (const end of [...this.#held.splice(0), ...this.#released.splice(0)]) closeSync(end);
     try {
       Deno.removeSync(this.heartbeat);
     } catch {
@@ -79,28 +90,44 @@ export class PipeWatchdog {
     }
   }
 
-  #check(): void {
-    if (this.#releasing) return;
-    this.#missed = this.#heard ? 0 : this.#missed + 1;
-    this.#heard = false;
-    if (!this.#beat()) return clearInterval(this.#timer);
-    if (this.#missed < MISSED) return;
-    this.#releasing = true;
-    this.#release().finally(() => {
-      this.#releasing = false;
-      this.#heard = true; // what waited behind the pipe is on its way now
-    });
+  #checkLater(): void {
+    if (this.#isClosed) return;
+    const afterMs = this.#pipes.length > 0 ? CHECK_WITH_PIPES_MS : CHECK_MS;
+    this.#timer = setTimeout(() => void this.#check().finally(() => this.#checkLater()), afterMs);
+    this.#timer.unref();
   }
 
-  async #release(): Promise<void> {
-    this.#pipes = [];
-    for await (const path of pipesBelow(this.#root)) {
-      this.#pipes.push(path);
-      releasePipe(path);
+  async #check(): Promise<void> {
+    this.#missed = this.#heard ? 0 : this.#missed + 1;
+    this.#heard = false;
+    const isThrough = this.#heardBeat;
+    this.#heardBeat = false;
+    if (!this.#beat()) return this.close();
+    if (this.#released.length > 0 && isThrough) {
+      for (const pipe of this.#released.splice(0)) closeSync(pipe);
+    } else if (this.#missed >= (this.#pipes.length > 0 ? MISSED_WITH_PIPES : MISSED)) {
+      this.#releaseKnown();
+      if (this.#released.length === 0 || this.#missed >= MISSED_AT_ALL) await this.#releaseAll();
     }
   }
 
-  /** Whether there is still something to beat on. */
+  /** Frees the watcher if it waits where it has waited before. */
+  #releaseKnown(): void {
+    if (this.#released.length === 0) this.#released.push(...this.#pipes.flatMap(releasePipe));
+  }
+
+  async #releaseAll(): Promise<void> {
+    const pipes: string[] = [];
+    for await (const path of pipesBelow(this.#root)) {
+      pipes.push(path);
+      this.#released.push(...releasePipe(path));
+    }
+    this.#pipes = pipes;
+    this.#missed = 0;
+    if (this.#isClosed) { for (const pipe of this.#released.splice(0)) closeSync(pipe); }
+  }
+
+  /** Whether there is still something to beat on; without, scans find what a stuck watcher misses. */
   #beat(): boolean {
     try {
       closeSync(openSync(this.heartbeat, constants.O_WRONLY));
@@ -149,11 +176,15 @@ function isPipe(entry: Deno.DirEntry, path: string): boolean {
   }
 }
 
-function releasePipe(path: string): void {
+/**
+ * Lets the watcher go on if it waits there: gives the open end, which is to be kept until the watcher is through with what is told of
+ * the pipe, as it opens it each time.
+ */
+function releasePipe(path: string): number[] {
   try {
     // Fails at once (ENXIO) when nobody is waiting to read.
-    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+    return [openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)];
   } catch {
-    // Nobody waits there, or it may not be opened: then it is not the one.
+    return []; // nobody waits there, or it may not be opened: then it is not the one
   }
 }
