@@ -518,11 +518,19 @@ export class Sender {
 
   #settle(settled: Settled): void {
     this.#progress.delete(settled.path);
+    // Whoever has stopped this may have closed the database. The comparison of trees on the next link tells what came of it.
+    if (this.#stopped) return;
     this.#settled.push(settled);
     if (this.#settled.length >= ACKS_PER_COMMIT) return this.#record();
     if (this.#recording) return;
+    this.#recordLater(0);
+  }
+
+  #recordLater(afterMs: number): void {
     this.#recording = true;
-    this.#parts.clock.after(0, () => this.#record());
+    this.#parts.clock.after(afterMs, () => {
+      if (!this.#stopped) this.#record();
+    });
   }
 
   /** Records what has come back, in one transaction, and goes on. */
@@ -551,8 +559,7 @@ export class Sender {
         message: `the database refuses to record what was sent: ${messageOf(error)}`,
       });
       if (this.#stopped) return;
-      this.#recording = true;
-      clock.after(RECORD_AGAIN_MS, () => this.#record());
+      this.#recordLater(RECORD_AGAIN_MS);
       return;
     }
     for (const { path, movedFrom } of batch) {
