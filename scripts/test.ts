@@ -1,6 +1,8 @@
 /**
  * `deno task test [FLAGS OF deno test] [FILES]`: runs the tests, type-checked, and ends with one line of counts.
- * `--parallel` can be given; the end-to-end tests measure time, so one file after another is the rule.
+ *
+ * All tests together run in two processes at once: the end-to-end tests, which mostly wait for other processes, and beside them the
+ * others. What the second one says is shown when the first is done.
  */
 import { join, relative } from "node:path";
 import { ROOT } from "./support/root.ts";
@@ -15,25 +17,18 @@ interface Counts {
 
 const args = Deno.args;
 const chosen = args.some((arg) => !arg.startsWith("-") && isPath(arg));
-const report = await Deno.makeTempFile({ prefix: "mirrorsync-test-", suffix: ".xml" });
-let counts: Counts;
+const reports = await Deno.makeTempDir({ prefix: "mirrorsync-test-" });
+const counts: Counts = { passed: 0, failed: 0, skipped: 0, files: new Set() };
 try {
   let unchecked = false;
   if (!chosen) {
     // Everything, not only what a test imports; the tests still run, so that one type error does not hide the rest.
-    unchecked = (await deno(["check", "--quiet", ...lockFlags(), "."])) !== 0;
+    unchecked = (await deno(["check", "--quiet", ...lockFlags(), "."], true)).code !== 0;
   }
-  const code = await deno([
-    "test",
-    "-A",
-    ...lockFlags(),
-    ...(unchecked ? ["--no-check"] : []),
-    `--junit-path=${report}`,
-    ...args.filter((arg) => !isLockFlag(arg)),
-    ...(chosen ? [] : ["tests"]),
-  ]);
-  counts = readReport(await Deno.readTextFile(report));
-  if (code !== 0) {
+  const groups = chosen ? [[]] : [["tests/e2e"], foldersBesides("e2e")];
+  const flags = ["-A", ...lockFlags(), ...(unchecked ? ["--no-check"] : [])];
+  const codes = await runGroups(groups, flags);
+  if (codes.some((code) => code !== 0)) {
     // A module that fails while it loads is in no report: each file of tests without a result counts as one failure.
     if (!chosen && !args.some((arg) => arg.startsWith("--filter"))) {
       counts.failed += testFiles(join(ROOT, "tests")).filter((file) => !counts.files.has(file)).length;
@@ -45,14 +40,60 @@ try {
     counts.failed++;
   }
 } finally {
-  await Deno.remove(report);
+  await Deno.remove(reports, { recursive: true });
 }
 const { passed, failed, skipped } = counts;
 console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 
-async function deno(denoArgs: string[]): Promise<number> {
-  return (await new Deno.Command(Deno.execPath(), { args: denoArgs, cwd: ROOT }).spawn().status).code;
+/** Runs each group of folders in a process of its own, and adds up what they report; gives their exit statuses. */
+async function runGroups(groups: readonly string[][], flags: readonly string[]): Promise<number[]> {
+  const running = groups.map((folders, i) => {
+    const report = `--junit-path=${join(reports, `${i}.xml`)}`;
+    return deno(["test", ...flags, report, ...args.filter((arg) => !isLockFlag(arg)), ...folders], i === 0);
+  });
+  const codes: number[] = [];
+  for (const [i, each] of running.entries()) {
+    const { code, said } = await each;
+    codes.push(code);
+    for (const bytes of said) await Deno.stdout.write(bytes);
+    addReport(await readOrEmpty(join(reports, `${i}.xml`)));
+  }
+  return codes;
+}
+
+/** @param shown Whether what it says is shown at once, or given at its end. */
+async function deno(
+  denoArgs: string[],
+  shown: boolean,
+): Promise<{ code: number; said: readonly Uint8Array[] }> {
+  const out = shown ? "inherit" : "piped";
+  const command = new Deno.Command(Deno.execPath(), {
+    args: denoArgs,
+    cwd: ROOT,
+    stdin: "null",
+    stdout: out,
+    stderr: out,
+  });
+  if (shown) return { code: (await command.spawn().status).code, said: [] };
+  const { code, stdout, stderr } = await command.output();
+  return { code, said: [stdout, stderr] };
+}
+
+/** A process that did not even begin has left no report. */
+async function readOrEmpty(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+function foldersBesides(name: string): string[] {
+  return [...Deno.readDirSync(join(ROOT, "tests"))]
+    .filter((entry) => entry.isDirectory && entry.name !== name)
+    .map((entry) => `tests/${entry.name}`).sort();
 }
 
 function isLockFlag(arg: string): boolean {
@@ -79,8 +120,7 @@ function isPath(arg: string): boolean {
  * Counts Deno's JUnit report: every test once, its steps with it. A failed step whose test did not fail (which Deno never
  * does) would count by itself, so that no failure can get lost.
  */
-function readReport(xml: string): Counts {
-  const counts: Counts = { passed: 0, failed: 0, skipped: 0, files: new Set() };
+function addReport(xml: string): void {
   for (
     const [, suiteName, suite] of xml.matchAll(/<testsuite name="([^"]*)"[^>]*>([\s\S]*?)<\/testsuite>/g)
   ) {
@@ -101,7 +141,6 @@ function readReport(xml: string): Counts {
       }
     }
   }
-  return counts;
 }
 
 /** `a > b > c` is a step of `a > b`, or of `a`. Deno escapes the sign in its report. */
