@@ -62,8 +62,13 @@ export class MirrorPeer {
    * @throws {Error} with what it wrote to stderr, when it fails.
    */
   async command(...args: string[]): Promise<string> {
+    return await this.run("--home", this.home, ...args);
+  }
+
+  /** The same for a command line that says nothing of this home. */
+  async run(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await new Deno.Command(this.#program[0]!, {
-      args: [...this.#program.slice(1), "--home", this.home, ...args],
+      args: [...this.#program.slice(1), ...args],
       stdin: "null",
       cwd: ROOT,
     }).output();

@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { judgeEmbedded, readListing } from "../../scripts/compile/embedded.ts";
+import { permissionFlags } from "../../scripts/support/program_flags.ts";
+import { hashFile } from "../../scripts/support/tree.ts";
+import { ROOT } from "../helpers/program.ts";
+
+Deno.test("compile makes an executable with what the program needs, and the same one again", async () => {
+  const dist = await Deno.makeTempDir();
+  try {
+    const sums = [];
+    for (let i = 0; i < 2; i++) {
+      const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+        // Type checking is the work of `deno task check`; this base runtime embeds as the real one does, it only does not run.
+        args: ["run", "-A", "scripts/compile.ts", "--dist", dist, "--no-check"],
+        cwd: ROOT,
+        env: { DENORT_BIN: Deno.execPath() },
+      }).output();
+      assert.equal(code, 0, new TextDecoder().decode(stderr));
+      sums.push(await Deno.readTextFile(`${dist}/SHA256SUMS`));
+      assert.ok(new TextDecoder().decode(stdout).includes(sums[i]!.split(" ")[0]!));
+    }
+    assert.equal(sums[0], sums[1]);
+    const [sha256, file] = sums[0]!.trimEnd().split("  ");
+    assert.equal(hashFile(`${dist}/${file}`), sha256);
+    const [build] = JSON.parse(await Deno.readTextFile(`${dist}/builds.json`));
+    assert.deepEqual(
+      { file: build.file, sha256: build.sha256, bytes: build.bytes, target: build.target },
+      {
+        ...{ file, sha256, bytes: (await Deno.stat(`${dist}/${file}`)).size },
+        target: Deno.build.target,
+      },
+    );
+  } finally {
+    await Deno.remove(dist, { recursive: true });
+  }
+});
+
+const LISTING = `Compile main.ts to dist/mirrorsync
+
+Embedded Files
+
+mirrorsync
+├─┬ .deno_compile_node_modules (5.26MB - 4.6MB unique)
+│ └─┬ registry.npmjs.org (5.26MB - 4.6MB unique)
+│   ├─┬ @peculiar (1.36MB - 1.35MB unique)
+│   │ └── x509/* (581.11KB - 581.08KB unique)
+│   ├── commander/15.1.0/* (202.37KB)
+│   └─┬ tslib (125.06KB - 124.24KB unique)
+│     ├── 1.14.1/* (33.81KB - 33.75KB unique)
+│     └── 2.9.1/* (91.25KB - 90.49KB unique)
+├── main.ts (612B)
+└─┬ src (2.35MB)
+  ├── cli/* (431.75KB)
+  └─┬ domain (78.97KB)
+    └── plan.ts (4.13KB)
+
+Files: 7.07MB
+`;
+const NEEDED = {
+  modules: ["main.ts", "src/cli/run.ts", "src/domain/plan.ts"],
+  packages: [
+    { name: "@peculiar/x509", version: "2.2.0" },
+    { name: "commander", version: "15.1.0" },
+    { name: "tslib", version: "1.14.1" },
+    { name: "tslib", version: "2.9.1" },
+  ],
+};
+
+Deno.test("what is embedded: what is missing is told, and what has no business there", () => {
+  const listed = readListing(LISTING);
+  assert.deepEqual(judgeEmbedded(listed, NEEDED), []);
+  assert.deepEqual(
+    judgeEmbedded(listed, { ...NEEDED, modules: [...NEEDED.modules, "src/send/order.ts"] }),
+    ["src/send/order.ts is not embedded"],
+  );
+  assert.deepEqual(
+    judgeEmbedded(listed, {
+      ...NEEDED,
+      packages: [...NEEDED.packages.slice(0, 3), { name: "qr", version: "1.0.0" }],
+    }),
+    ["the package qr/1.0.0 is not embedded", "the package tslib/2.9.1/* is embedded and not needed"],
+  );
+  const more = LISTING.replace("├── main.ts", "├── tests/* (1KB)\n├── main.ts");
+  assert.deepEqual(judgeEmbedded(readListing(more), NEEDED), ["tests/* is embedded and not needed"]);
+});
+
+Deno.test("a build asks for no more than a checkout, and only for programs of its own system", () => {
+  for (const os of ["windows", "darwin", "linux"] as const) {
+    const flags = permissionFlags(os);
+    assert.ok(flags.includes("--no-prompt"));
+    for (const flag of flags) {
+      assert.doesNotMatch(flag, /^(?:-A|--allow-all|--allow-run|--allow-env|--allow-ffi)$/);
+    }
+  }
+});
