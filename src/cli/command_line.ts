@@ -5,22 +5,10 @@ import type { Access, Action, Context } from "./context.ts";
 import { EXIT } from "./exit_status.ts";
 import { admitTo } from "./gate.ts";
 import { Home, homeDirectory } from "./home.ts";
-import { addIdentity } from "./identity.ts";
-import { addInit } from "./init.ts";
 import { type Input, processInput } from "./input.ts";
-import { addInvite } from "./invite.ts";
-import { addJoin } from "./join.ts";
-import { addLog } from "./log.ts";
-import { addLogin } from "./login.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
-import { addPeer } from "./peer.ts";
-import { addPending } from "./pending.ts";
-import { addRun } from "./run.ts";
-import { addStatus } from "./status.ts";
+import { allCommands, defineProgram } from "./program.ts";
 import { reportError } from "./report_error.ts";
-import { addToken } from "./token.ts";
-import { addUser } from "./user.ts";
-import { addVerify } from "./verify.ts";
 
 interface GlobalFlags {
   readonly home?: string;
@@ -55,8 +43,8 @@ export async function runCommandLine(
   streams: Streams = processStreams(),
   input: Input = processInput(streams.err),
 ): Promise<number> {
-  const program = new Command("mirrorsync");
   let status: number = EXIT.done;
+  let usageError = "";
 
   const outputWith = (flags: GlobalFlags) =>
     new Output(streams, {
@@ -82,48 +70,17 @@ export async function runCommandLine(
     status = await run({ ...open, actor }, ...args);
   };
 
-  let usageError = "";
-  program
-    .description(
-      "Mirrors a folder to another computer, and the other computer's folder to this one: a save is on the other disk, " +
-        "verified and durable, a moment later, encrypted by mutual TLS. What cannot be sent waits and is never lost.",
-    )
-    .option(
-      "--home <dir>",
-      "the folder of this peer's own state (or MIRRORSYNC_HOME; default: the OS's data folder)",
-    )
-    .option("--json", "print JSON: one value, or an object a line for what goes on")
-    .option("--quiet", "say nothing but results, warnings and errors")
-    .option("--verbose", "say more: every file, and where an unexpected error came from")
-    .version(version, "--version", "print the version")
-    .helpOption("-h, --help", "print this help")
-    .helpCommand("help [command]", "print the help of a command")
-    .addHelpText(
-      "after",
-      "\nExit status: 0 done · 1 failed · 2 wrong usage · 3 not logged in · 4 no such peer or not trusted · 5 home in use · 75 peer not reached",
-    )
-    .configureHelp({ showGlobalOptions: true })
-    .exitOverride()
-    .configureOutput({
+  const program = defineProgram(action, version, streams.out);
+  for (const command of allCommands(program)) {
+    // Every command: commander copies these when a command is made, and these come later.
+    command.exitOverride().configureOutput({
       writeOut: (text) => streams.out(text),
       writeErr: (text) => streams.err(text),
       outputError: (text) => usageError += text,
       getOutHasColors: () => false,
       getErrHasColors: () => false,
     });
-  addInit(program, action);
-  addIdentity(program, action);
-  addInvite(program, action);
-  addJoin(program, action);
-  addPeer(program, action);
-  addRun(program, action);
-  addStatus(program, action);
-  addLog(program, action);
-  addPending(program, action);
-  addVerify(program, action);
-  addUser(program, action);
-  addLogin(program, action);
-  addToken(program, action);
+  }
 
   try {
     await program.parseAsync([...args], { from: "user" });
@@ -133,7 +90,8 @@ export async function runCommandLine(
       if (error.exitCode === 0) return EXIT.done; // --help, --version
       // `mirrorsync`, or `mirrorsync peer`, alone: its help was printed, and there is nothing to add.
       if (usageError === "") return EXIT.wrongUsage;
-      const message = usageError.trim().replace(/^error: /, "").replaceAll("\n", " ");
+      const mistyped = error.code === "commander.excessArguments" ? mistypedCommand(program, args) : null;
+      const message = mistyped ?? usageError.trim().replace(/^error: /, "").replaceAll("\n", " ");
       return reportError(
         new MirrorError("wrong_usage", `${message} (mirrorsync --help shows what there is)`),
         // Commander gives up before it has looked at every flag.
@@ -142,4 +100,23 @@ export async function runCommandLine(
     }
     return reportError(error, outputWith(program.opts<GlobalFlags>()));
   }
+}
+
+/**
+ * What was typed in place of a command, where one has a default: commander takes it for an argument of the default.
+ *
+ * @returns The message about it, `null` when that is not it.
+ */
+function mistypedCommand(program: Command, args: readonly string[]): string | null {
+  let at = program;
+  for (const word of args) {
+    const below = at.commands.find((command) => command.name() === word);
+    if (below !== undefined) at = below;
+    else if (at !== program && at.commands.length > 0 && !word.startsWith("-")) {
+      return `unknown command '${word}' of ${at.name()}: there is ${
+        at.commands.map((command) => command.name()).join(", ")
+      }`;
+    }
+  }
+  return null;
 }

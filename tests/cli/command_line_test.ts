@@ -71,7 +71,12 @@ Deno.test("wrong usage is 2, says what is wrong, and suggests what was meant", a
   );
   assertFails(await capture(["peer", "add"]), 2, /missing required argument 'cert.pem'/);
   assertFails(await capture(["peer", "ad"]), 2, /Did you mean add\?/);
-  assertFails(await capture(["pending", "frobnicate"]), 2, /too many arguments/);
+  assertFails(
+    await capture(["pending", "retyr"]),
+    2,
+    /unknown command 'retyr' of pending: there is list, retry/,
+  );
+  assertFails(await capture(["status", "now"]), 2, /too many arguments/);
   assertFails(await capture(["run", "--listen", "h:99999"]), 2, /--listen .*"99999" is not a port/);
   assertFails(await capture(["log", "--limit", "many"]), 2, /--limit .*many/);
   assertFails(await capture(["init", "--name", "a\nb"]), 2, /--name .*printable/);

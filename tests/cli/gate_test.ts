@@ -10,8 +10,8 @@ import { capture, type Captured } from "./capture.ts";
 
 const DAY_MS = 86_400_000;
 const PASSWORD = "correct horse";
-/** What can be used by whoever is not logged in: `user reset` asks for another proof. */
-const OPEN = ["login", "user reset"];
+/** What can be used by whoever is not logged in: `user reset` asks for another proof, `completions` has to do with no home. */
+const OPEN = ["login", "user reset", "completions"];
 /** What an operator may do; all the rest is for admins. */
 const OPERATOR = [
   ...["identity", "peer list", "run", "status", "log", "pending list", "pending retry", "verify"],
