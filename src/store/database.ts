@@ -1,5 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
+import { keepCopy } from "./keep_copy.ts";
 import { MIGRATIONS } from "./migrations.ts";
 
 /** One row as SQLite gives it; the table modules turn it into their own type. */
@@ -56,17 +57,16 @@ export class Database implements Disposable {
     }
   }
 
+  /** Brings the schema up to date, all of it or nothing; of a database that was in use a copy is kept first. */
   #migrate(): void {
-    while (this.#version() < MIGRATIONS.length) {
-      this.transaction(() => {
-        // Another process may have been faster: look again inside the transaction.
-        const next = this.#version();
-        const migration = MIGRATIONS[next];
-        if (migration === undefined) return;
-        this.#db.exec(migration);
-        this.#db.exec(`PRAGMA user_version = ${next + 1}`);
-      });
-    }
+    const before = this.#version();
+    if (before === MIGRATIONS.length) return;
+    if (before > 0) keepCopy(this.#db, this.#file, before);
+    this.transaction(() => {
+      // Another process may have been faster: look again inside the transaction.
+      for (const migration of MIGRATIONS.slice(this.#version())) this.#db.exec(migration);
+      this.#db.exec(`PRAGMA user_version = ${MIGRATIONS.length}`);
+    });
   }
 
   /** A prepared statement, kept for the next call with the same text. */

@@ -43,6 +43,51 @@ Deno.test("store: a new database gets every migration, and opening it again chan
   assert.equal(client.prepare("PRAGMA user_version").get()!["user_version"], MIGRATIONS.length);
 });
 
+/** A database as an older program has left it. */
+function makeOld(file: string, version: number): void {
+  using client = new DatabaseSync(file);
+  client.exec("PRAGMA journal_mode = WAL");
+  for (const migration of MIGRATIONS.slice(0, version)) client.exec(migration);
+  client.exec(`PRAGMA user_version = ${version}`);
+  client.prepare("INSERT INTO peers (name, fingerprint, certificate, added_ms) VALUES ('bert', ?, '', 0)")
+    .run(PEER.fingerprint);
+}
+
+Deno.test("store: an older database is brought up to date, and a copy of it is kept for the older program", async () => {
+  await using temp = await tempFolder();
+  for (let version = 1; version < MIGRATIONS.length; version++) {
+    const file = `${temp.path}/${version}.sqlite`;
+    makeOld(file, version);
+    {
+      using store = new Store(file);
+      assert.equal(store.peers.byName("bert")?.fingerprint, PEER.fingerprint);
+    }
+    const copy = `${file}.schema-${version}`;
+    if (Deno.build.os !== "windows") assert.equal((await Deno.stat(copy)).mode! & 0o777, 0o600);
+    using client = new DatabaseSync(copy, { readOnly: true });
+    assert.equal(client.prepare("PRAGMA user_version").get()!["user_version"], version);
+    assert.equal(client.prepare("SELECT name FROM peers").get()!["name"], "bert");
+  }
+  const names = (await Array.fromAsync(Deno.readDir(temp.path))).map(({ name }) => name);
+  assert.equal(names.length, 2 * (MIGRATIONS.length - 1), names.join(", "));
+});
+
+Deno.test("store: an older database of which no copy can be kept is left as it is", async () => {
+  await using temp = await tempFolder();
+  const file = `${temp.path}/db.sqlite`;
+  makeOld(file, 3);
+  const before = sha256(await Deno.readFile(file));
+  await Deno.mkdir(`${file}.schema-3/in the way`, { recursive: true });
+  assert.throws(() => new Store(file), (error) => {
+    assert.ok(hasCode("failed")(error));
+    assert.match((error as Error).message, /schema-3, cannot be written .*: make room .* left as it is/);
+    return true;
+  });
+  assert.equal(sha256(await Deno.readFile(file)), before);
+  const names = (await Array.fromAsync(Deno.readDir(temp.path))).map(({ name }) => name);
+  assert.deepEqual(names.sort(), ["db.sqlite", "db.sqlite.schema-3"]);
+});
+
 for (const journal of ["wal", "delete"]) {
   Deno.test(`store: a newer database is refused and left untouched (journal mode ${journal})`, async () => {
     await using temp = await tempFolder();
