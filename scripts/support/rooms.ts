@@ -16,12 +16,23 @@ export const ROOMS: readonly string[] = [
     "verify",
     "auth",
     "peer",
+    "service",
+    "notify",
     "cli",
   ],
 ];
 
 /** The rooms at the edge, which may touch the system. */
-const EDGES: ReadonlySet<string> = new Set(["system", "store", "identity", "link", "peer", "cli"]);
+const EDGES: ReadonlySet<string> = new Set([
+  "system",
+  "store",
+  "identity",
+  "link",
+  "peer",
+  "service",
+  "notify",
+  "cli",
+]);
 /** Who may import the adapters of the real system: the others are handed them. */
 const USE_SYSTEM: ReadonlySet<string> = new Set(["system", "peer", "cli"]);
 /** Node's modules that only compute. */

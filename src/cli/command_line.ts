@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import type { Actor } from "../auth/auth.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
-import type { Access, Action, Context } from "./context.ts";
+import type { Access, Action, Context, ThisProgram } from "./context.ts";
 import { EXIT } from "./exit_status.ts";
 import { admitTo } from "./gate.ts";
 import { Home, homeDirectory } from "./home.ts";
@@ -15,6 +15,7 @@ interface GlobalFlags {
   readonly json?: true;
   readonly quiet?: true;
   readonly verbose?: true;
+  readonly tokenFile?: string;
 }
 
 const NOBODY: Actor = { kind: "owner", name: null, role: "operator" };
@@ -32,14 +33,14 @@ function commandName(command: unknown): string {
  * Runs one command line.
  *
  * @param args Without the program's own name.
- * @param version Of this program.
+ * @param self This program.
  * @param streams The process's own unless a test hands in others.
  * @param input The same for what is read.
  * @returns The exit status.
  */
 export async function runCommandLine(
   args: readonly string[],
-  version: string,
+  self: ThisProgram,
   streams: Streams = processStreams(),
   input: Input = processInput(streams.err),
 ): Promise<number> {
@@ -62,15 +63,15 @@ export async function runCommandLine(
     const directory = homeDirectory({ flag, env: streams.env, os: Deno.build.os, cwd: Deno.cwd() });
     const home = new Home(directory, flag === null);
     await home.mustBePrivate();
-    const open = { home, output: outputWith(flags), input, version };
+    const open = { home, output: outputWith(flags), input, env: streams.env, program: self };
     // A command for everyone has a type of context without an actor: it cannot look at this one.
     const actor = access === "everyone"
       ? NOBODY
-      : await admitTo(home, access, commandName(args.at(-1)), streams.env);
+      : await admitTo(home, access, commandName(args.at(-1)), streams.env, flags.tokenFile ?? null);
     status = await run({ ...open, actor }, ...args);
   };
 
-  const program = defineProgram(action, version, streams.out);
+  const program = defineProgram(action, self.version, streams.out);
   for (const command of allCommands(program)) {
     // Every command: commander copies these when a command is made, and these come later.
     command.exitOverride().configureOutput({

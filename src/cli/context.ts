@@ -10,12 +10,20 @@ import type { Home } from "./home.ts";
 import type { Input } from "./input.ts";
 import type { Output } from "./output.ts";
 
+/** This program, as it was started. */
+export interface ThisProgram {
+  readonly version: string;
+  /** The words that start it, before its own arguments; paths are absolute. */
+  readonly command: readonly string[];
+}
+
 /** What a command is given that everyone may run: it does not know who runs it. */
 export interface OpenContext {
   readonly home: Home;
   readonly output: Output;
   readonly input: Input;
-  readonly version: string;
+  readonly env: (name: string) => string | undefined;
+  readonly program: ThisProgram;
 }
 
 /** What every other command is given. */

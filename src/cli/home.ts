@@ -77,6 +77,10 @@ export class Home {
   get sessionPath(): string {
     return join(this.directory, "session");
   }
+  /** The token of the service, in a home with users. */
+  get serviceTokenPath(): string {
+    return join(this.directory, "service.token");
+  }
   /** Made by the owner to show that the home's files are theirs: see `user reset`. */
   get resetPath(): string {
     return join(this.directory, "reset-users");

@@ -10,6 +10,7 @@ import { addLogin } from "./login.ts";
 import { addPeer } from "./peer.ts";
 import { addPending } from "./pending.ts";
 import { addRun } from "./run.ts";
+import { addService } from "./service.ts";
 import { addStatus } from "./status.ts";
 import { addToken } from "./token.ts";
 import { addUser } from "./user.ts";
@@ -37,6 +38,10 @@ export function defineProgram(action: Action, version: string, print: (text: str
     .option("--json", "print JSON: one value, or an object a line for what goes on")
     .option("--quiet", "say nothing but results, warnings and errors")
     .option("--verbose", "say more: every file, and where an unexpected error came from")
+    .option(
+      "--token-file <file>",
+      "a file with a token in it, in place of a login (or MIRRORSYNC_TOKEN; see `token`)",
+    )
     .version(version, "--version", "print the version")
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [command]", "print the help of a command")
@@ -68,6 +73,7 @@ export function defineProgram(action: Action, version: string, print: (text: str
   addUser(program, action);
   addLogin(program, action);
   addToken(program, action);
+  addService(program, action);
   addCompletions(program, print);
   return program;
 }

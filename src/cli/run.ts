@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
@@ -13,7 +12,8 @@ import { MemoryKeeper } from "../system/memory_keeper.ts";
 import { loadConfig } from "./config.ts";
 import { type Action, addressFlag, byteRateFlag, byteSizeFlag, type Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
-import { checkFolders, type Folders } from "./folders.ts";
+import { chosenFolders } from "./chosen_folders.ts";
+import type { Folders } from "./folders.ts";
 import type { Home } from "./home.ts";
 import { HomeLock } from "./home_lock.ts";
 import { initialise } from "./initialise.ts";
@@ -202,27 +202,6 @@ function chosenSettings(settings: Settings, { limit, quota }: Flags): Settings {
     limitBytesPerSecond: chosen(limit, settings.limitBytesPerSecond),
     quotaBytes: chosen(quota, settings.quotaBytes),
   };
-}
-
-/** The folders that flags and config name. @throws {MirrorError} `wrong_usage` when one is not named, or `bad_folder`. */
-function chosenFolders(
-  home: Home,
-  flags: Flags,
-  config: { readonly watched: string | null; readonly synced: string | null },
-): Promise<Folders> {
-  const chosen = (key: "watched" | "synced"): string => {
-    const flag = flags[key];
-    if (flag === "") {
-      throw new MirrorError("wrong_usage", `--${key} needs a folder: it was given an empty text`);
-    }
-    const path = flag === undefined ? config[key] : resolve(flag);
-    if (path !== null) return path;
-    throw new MirrorError(
-      "wrong_usage",
-      `which folder is the ${key} one? Give --${key} DIR, or set ${key} in ${home.configPath}`,
-    );
-  };
-  return checkFolders({ watched: chosen("watched"), synced: chosen("synced"), home: home.directory });
 }
 
 /** Says how a run with `--once` ended; the exit status. */

@@ -16,7 +16,7 @@ export async function capture(
   stdin = "",
 ): Promise<Captured> {
   let out = "", err = "";
-  const status = await runCommandLine(args, "1.2.3", {
+  const status = await runCommandLine(args, { version: "1.2.3", command: ["/opt/mirror sync/mirrorsync"] }, {
     out: (text) => out += text,
     err: (text) => err += text,
     outIsTerminal: false,

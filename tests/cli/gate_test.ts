@@ -14,7 +14,17 @@ const PASSWORD = "correct horse";
 const OPEN = ["login", "user reset", "completions"];
 /** What an operator may do; all the rest is for admins. */
 const OPERATOR = [
-  ...["identity", "peer list", "run", "status", "log", "pending list", "pending retry", "verify"],
+  ...[
+    "identity",
+    "peer list",
+    "run",
+    "status",
+    "log",
+    "pending list",
+    "pending retry",
+    "verify",
+    "service status",
+  ],
   ...["logout", "passwd"],
 ];
 
@@ -111,6 +121,8 @@ Deno.test("gate: every command without a session, with a stale one, with an ende
     "user add",
     "user list",
     "token create",
+    "service install",
+    "service uninstall",
   ];
   for (const name of known) assert.ok(all.some((command) => command.name === name), `--help names ${name}`);
 
@@ -294,4 +306,26 @@ Deno.test({
     const { status, err } = await home.run(["status"]);
     assert.deepEqual([status, /belongs to the user with the number 4711/.test(err)], [1, true], err);
   },
+});
+
+Deno.test("gate: a token in a file that nobody else can read counts as a login", async () => {
+  await using home = await Home.make();
+  const file = `${home.path}/token`;
+  const status = (path: string) => home.run(["--token-file", path, "status"]);
+  assertRefused(await status(file), "no file", /there is no token in .*token: make one with .*token create/);
+  await Deno.writeTextFile(file, await home.token("operator", 1), { mode: 0o600 });
+  assert.equal((await status(file)).status, 0);
+  assertRefused(
+    await home.run(["--token-file", file, "token", "list"]),
+    "another role",
+    /needs the role admin/,
+  );
+  if (Deno.build.os === "windows") return;
+  await Deno.chmod(file, 0o644);
+  const open = await status(file);
+  assert.equal(open.status, 1);
+  assert.match(
+    open.err,
+    /other users .* can read .*token \(its mode is 644\): run {2}chmod 600 .*token revoke/,
+  );
 });
