@@ -21,6 +21,8 @@ export interface Config {
   readonly synced: string | null;
   /** An address to dial in addition to those of the peers. */
   readonly peer: Address | null;
+  /** Whether what needs a person is shown on the desktop. */
+  readonly notify: boolean;
   readonly settings: Settings;
 }
 
@@ -70,6 +72,7 @@ const SCHEMA = v.object({
   watched: v.exactOptional(FOLDER),
   synced: v.exactOptional(FOLDER),
   peer: v.exactOptional(ADDRESS),
+  notify: v.exactOptional(v.boolean("must be true or false")),
   scan_interval: v.exactOptional(
     v.pipe(
       v.union([v.string(), v.number()], SCAN_RULE),
@@ -138,6 +141,7 @@ export function parseConfig(source: string, file: string): Config {
     watched: folder(said.watched),
     synced: folder(said.synced),
     peer: said.peer ?? null,
+    notify: said.notify ?? false,
     settings: {
       scanIntervalMs: said.scan_interval ?? DEFAULT_SETTINGS.scanIntervalMs,
       logDays: said.log_days ?? DEFAULT_SETTINGS.logDays,
@@ -201,6 +205,10 @@ ${given("listen", set.listen, '"0.0.0.0:22600"')}
 
 # The name that the other peer sees in its log. The default is the name in this peer's certificate.
 # name = "laptop"
+
+# Whether the desktop shows a notification of what needs you: a conflict, deletions that wait for a confirmation, a full disk, a
+# peer that is away for an hour and when it is back in sync, a renewed certificate. Never more than one for the same thing.
+# notify = false
 
 # Changes are noticed at once. As a safety net everything in \`watched\` is compared this often too: "10m", "90s", "1h", or a
 # number of seconds; from 1 second to 24 hours.

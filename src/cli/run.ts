@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import { MemoryKeeper } from "../system/memory_keeper.ts";
 import { loadConfig } from "./config.ts";
 import { type Action, addressFlag, byteRateFlag, byteSizeFlag, type Context } from "./context.ts";
+import { openNotifications } from "./desktop_notices.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { chosenFolders } from "./chosen_folders.ts";
 import type { Folders } from "./folders.ts";
@@ -37,6 +38,7 @@ interface Flags {
   /** `none`: whatever the config says. */
   readonly limit?: number | "none";
   readonly quota?: number | "none";
+  readonly notify?: boolean;
 }
 
 /** Adds `mirrorsync run`. */
@@ -62,6 +64,11 @@ export function addRun(program: Command, action: Action): void {
       "how much each peer may have in the synced folder: 20GB, 500MB, 1.5GiB, a number of bytes; 0 or none: no quota",
       byteSizeFlag,
     )
+    .option(
+      "--notify",
+      "show on the desktop what needs you: conflicts, held deletions, a full disk, a peer that is away for long",
+    )
+    .option("--no-notify", "do not, whatever mirrorsync.toml says")
     .option("--once", "dial for up to 30 s, end when neither side can get any further")
     .addHelpText(
       "after",
@@ -92,6 +99,7 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
     reporter.tell({ kind: "problem", level: "warning", message });
     output.hint([...pairingSteps(home), "It takes effect at once, nothing has to be started again."]);
   }
+  const notices = flags.notify ?? config.notify ? await openNotifications(store, reporter) : null;
   using _memory = new MemoryKeeper();
   using _crashes = endOnCrash((error) => {
     reporter[Symbol.dispose]();
@@ -106,15 +114,20 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
     listen: flags.listen ?? config.listen ?? await defaultListenAddress(),
     dial: flags.peer ?? config.peer,
     once: flags.once ?? false,
-    onEvent: (event) => reporter.tell(event),
+    onEvent: (event) => {
+      reporter.tell(event);
+      notices?.tell(event);
+    },
   });
   store.facts.set(FOLDERS_FACT, folders); // for `status` when nothing runs
   let result: OnceResult | null;
   let last: RunStatus;
   try {
     reporter.follow(() => peer.status());
+    notices?.follow(() => peer.status());
     result = await Promise.race([signals.asked.then(() => null), peer.finished]);
     last = peer.status();
+    await notices?.end();
   } finally {
     reporter[Symbol.dispose](); // the live line is gone before anything else is said
     await peer.stop();

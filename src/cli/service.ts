@@ -17,6 +17,7 @@ import { forgetServiceToken, renewServiceToken } from "./service_token.ts";
 interface InstallFlags {
   readonly watched?: string;
   readonly synced?: string;
+  readonly notify?: true;
   readonly replace?: true;
   readonly dryRun?: true;
 }
@@ -46,6 +47,7 @@ export function addService(program: Command, action: Action): void {
     )
     .option("--watched <dir>", "the folder that is sent")
     .option("--synced <dir>", "the folder that mirrors the peer's watched folder")
+    .option("--notify", "have it show on the desktop what needs you")
     .option("--replace", "in place of a service that is installed already and is another one")
     .option("--dry-run", "only print what would be done")
     .addHelpText(
@@ -97,6 +99,7 @@ async function install(context: Context, flags: InstallFlags): Promise<number> {
       ...["--home", home.directory],
       ...(withToken ? ["--token-file", home.serviceTokenPath] : []),
       ...["run", "--watched", folders.watched, "--synced", folders.synced],
+      ...(flags.notify ? ["--notify"] : []),
     ],
   };
   const steps = manager.install(spec);

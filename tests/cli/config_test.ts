@@ -24,6 +24,7 @@ Deno.test("an empty config and a new one say nothing but defaults", () => {
       watched: null,
       synced: null,
       peer: null,
+      notify: false,
       settings: DEFAULT_SETTINGS,
     });
   }
@@ -39,13 +40,14 @@ Deno.test("a new config holds the address that was asked for, and its commented 
     watched: "/path/to/watched",
     synced: "/path/to/synced",
     peer: { host: "other.example", port: 22600 },
+    notify: false,
     settings: DEFAULT_SETTINGS,
   });
 });
 
 Deno.test("every key is read; relative folders are relative to the file's folder", () => {
   const config = parseConfig(
-    'name = "Anna\'s laptop"\nlisten = "0.0.0.0:1"\nwatched = "w"\nsynced = "../s"\npeer = "h"\n' +
+    'name = "Anna\'s laptop"\nlisten = "0.0.0.0:1"\nwatched = "w"\nsynced = "../s"\npeer = "h"\nnotify = true\n' +
       'scan_interval = "90s"\nlog_days = 7\naudit_days = 800\nquota = "20GB"\nlimit = "500KB/s"\n',
     FILE,
   );
@@ -55,6 +57,7 @@ Deno.test("every key is read; relative folders are relative to the file's folder
     watched: "/home/anna/.local/share/mirrorsync/w",
     synced: "/home/anna/.local/share/s",
     peer: { host: "h", port: 22600 },
+    notify: true,
     settings: {
       scanIntervalMs: 90_000,
       logDays: 7,
@@ -83,6 +86,7 @@ Deno.test("wrong types and unknown keys are refused with key, line and what is e
   assertRefused("[peers]\nx = 1", /line 1: there is no key peers/);
   assertRefused('listen = "127.0.0.1:99999"', /listen must be an address.*"99999" is not a port/);
   assertRefused("listen = 22600", /listen must be an address, HOST:PORT, in quotes, not 22600/);
+  assertRefused('notify = "yes"', /notify must be true or false/);
   assertRefused('peer = "a:b:c"', /peer must be an address.*more than one colon/);
   assertRefused('log_days = "x"', /log_days must be a whole number of days.*not "x"/);
   assertRefused("log_days = 0", /log_days/);
