@@ -98,7 +98,7 @@ export class Notices {
     const more = paths.length > MAX_PATHS ? ` and ${paths.length - MAX_PATHS} more` : "";
     return [{
       title: paths.length === 1 ? "A file was changed on both sides" : "Files were changed on both sides",
-      text: `Your own version was kept as a copy beside it: ${paths.slice(0, MAX_PATHS).join(", ")}${more}.`,
+      text: `Your own version was kept under another name: ${paths.slice(0, MAX_PATHS).join(", ")}${more}.`,
     }];
   }
 
