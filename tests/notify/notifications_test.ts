@@ -43,12 +43,15 @@ Deno.test("notifications: a conflict, and a peer that is back after long, as rea
       assert.equal(await Deno.readTextFile(`${bert.synced}/plan.txt`), text);
       assert.equal(bert.running!.status().peers[0]!.inSync, true);
     });
+  const conflict = () =>
+    eventually("the conflict is told", () => assert.ok(bert.events.some(({ kind }) => kind === "conflict")));
   const first = await noticesOf(pair, bert, async () => {
     await write(`${anna.watched}/plan.txt`, "first\n");
     await arrives("first\n");
     await write(`${bert.synced}/plan.txt`, "by hand\n");
     await write(`${anna.watched}/plan.txt`, "second\n");
     await arrives("second\n");
+    await conflict();
   });
   assert.deepEqual(first.shown.map(({ title }) => title).sort(), [
     "A file was changed on both sides",
@@ -66,6 +69,7 @@ Deno.test("notifications: a conflict, and a peer that is back after long, as rea
     await write(`${bert.synced}/plan.txt`, "by hand once more\n");
     await write(`${anna.watched}/plan.txt`, "third\n");
     await arrives("third\n");
+    await conflict();
   }, (notice) => showOnDesktop("freebsd", notice));
   assert.equal(mute.shown.length, 1);
   assert.deepEqual(mute.problems, [
