@@ -170,7 +170,8 @@ async function mayInstall(
 async function comesUp(home: Home, store: Store, before: number | null): Promise<number | null> {
   for (const end = Date.now() + COME_UP_MS; Date.now() < end;) {
     const { holder, run } = await currentRun(home, store);
-    if (holder !== null && run !== null && holder.pid !== before) return holder.pid ?? 0;
+    const isOther = before === null || holder?.pid !== before;
+    if (holder !== null && run !== null && isOther) return holder.pid ?? 0;
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
   return null;

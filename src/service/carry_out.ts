@@ -2,6 +2,8 @@ import { dirname } from "node:path";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { ProgramResult, RunProgram, Step } from "./manager.ts";
 
+const AGAIN_EVERY_MS = 500;
+
 /**
  * Runs a program of the system to its end.
  *
@@ -43,12 +45,24 @@ export async function carryOut(steps: readonly Step[], run: RunProgram): Promise
         });
         break;
       case "run": {
-        const { code, out, err } = await run(step.command);
+        const { code, out, err } = await runPatiently(step.command, step.againMs ?? 0, run);
         if (code === 0 || step.mayFail) break;
         const said = (err.trim() || out.trim()).split("\n").at(-1) ?? "";
         throw new MirrorError("failed", `${step.command.join(" ")} failed with ${code}: ${said}`);
       }
     }
+  }
+}
+
+async function runPatiently(
+  command: readonly string[],
+  againMs: number,
+  run: RunProgram,
+): Promise<ProgramResult> {
+  for (const end = Date.now() + againMs;;) {
+    const result = await run(command);
+    if (result.code === 0 || Date.now() >= end) return result;
+    await new Promise((resolve) => setTimeout(resolve, AGAIN_EVERY_MS));
   }
 }
 

@@ -4,6 +4,8 @@ import type { RunProgram, ServiceManager, ServiceSpec, Step, UserFacts } from ".
 import { xmlText } from "./xml_text.ts";
 
 const LAUNCHCTL = "/bin/launchctl";
+/** More than the agent is given to end. */
+const AGAIN_MS = 35_000;
 const LABEL = "org.mirrorsync.mirrorsync";
 
 /**
@@ -32,7 +34,8 @@ export function launchdManager({ env, uid }: UserFacts): ServiceManager {
       return [
         { kind: "write", path, text, bytes: new TextEncoder().encode(text) },
         launchctl(true, "bootout", `${domain}/${LABEL}`),
-        launchctl(false, "bootstrap", domain, path),
+        // What is booted out may still be ending, and then launchd refuses it.
+        { kind: "run", command: [LAUNCHCTL, "bootstrap", domain, path], mayFail: false, againMs: AGAIN_MS },
       ];
     },
     uninstall: () => [launchctl(true, "bootout", `${domain}/${LABEL}`), { kind: "remove", path }],

@@ -10,8 +10,16 @@ export interface ServiceSpec {
 export type Step =
   | { readonly kind: "write"; readonly path: string; readonly text: string; readonly bytes: Uint8Array }
   | { readonly kind: "remove"; readonly path: string }
-  /** `mayFail`: what it is to bring about may be so already. */
-  | { readonly kind: "run"; readonly command: readonly string[]; readonly mayFail: boolean };
+  /**
+   * `mayFail`: what it is to bring about may be so already. `againMs`: for so long it is tried again when it fails, because the step
+   * before it may still be going on.
+   */
+  | {
+    readonly kind: "run";
+    readonly command: readonly string[];
+    readonly mayFail: boolean;
+    readonly againMs?: number;
+  };
 
 /** What the system says of the service. */
 export interface ServiceState {

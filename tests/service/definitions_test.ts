@@ -1,6 +1,7 @@
 import { parseXml as parse, XmlElement } from "@rgrove/parse-xml";
 import assert from "node:assert/strict";
 import { MirrorError } from "../../src/domain/mirror_error.ts";
+import { carryOut } from "../../src/service/carry_out.ts";
 import { launchdManager } from "../../src/service/launchd.ts";
 import type { ServiceManager, Step } from "../../src/service/manager.ts";
 import { systemdManager } from "../../src/service/systemd.ts";
@@ -232,4 +233,25 @@ Deno.test("systemd: a manager that does not answer is told, with what to do inst
     systemd.state(silent),
     /does not answer \(Failed to connect to bus.*enable-linger.*mirrorsync run/,
   );
+});
+
+Deno.test("a step that the one before may be in the way of is tried again; others that fail are named", async () => {
+  const said: string[] = [];
+  let failures = 1;
+  const run = (command: readonly string[]) => {
+    said.push(command.join(" "));
+    const code = command[0] === "bootstrap" && failures-- > 0 ? 5 : command[0] === "broken" ? 1 : 0;
+    return Promise.resolve({ code, out: "", err: "first line\nno such thing\n" });
+  };
+  await carryOut([{ kind: "run", command: ["bootstrap"], mayFail: false, againMs: 10_000 }], run);
+  assert.deepEqual(said, ["bootstrap", "bootstrap"]);
+  await assert.rejects(
+    carryOut([
+      { kind: "run", command: ["broken"], mayFail: true },
+      { kind: "run", command: ["broken", "x"], mayFail: false },
+      { kind: "run", command: ["never"], mayFail: false },
+    ], run),
+    /^MirrorError: broken x failed with 1: no such thing$/,
+  );
+  assert.deepEqual(said.slice(2), ["broken", "broken x"]);
 });
