@@ -187,7 +187,15 @@ async function uninstall(context: Context, flags: UninstallFlags): Promise<numbe
   }
   const { carryOut, runProgram } = await import("../service/carry_out.ts");
   const { installed } = await manager.state(runProgram);
-  if (installed || await readText(manager.path) !== null) await carryOut(steps, runProgram);
+  if (installed || await readText(manager.path) !== null) {
+    await carryOut(steps, runProgram);
+    if ((await manager.state(runProgram)).installed) {
+      throw new MirrorError(
+        "failed",
+        `the ${manager.kind} is still there: another user, or an administrator, may have installed it`,
+      );
+    }
+  }
   await forgetToken(home, actor);
   output.done({ removed: installed, path: manager.path }, () => [
     installed ? `Removed the ${manager.kind} ${manager.path}.` : "No service was installed.",

@@ -47,7 +47,7 @@ export function taskManager({ env }: UserFacts, home: string): ServiceManager {
     },
     uninstall: () => [
       schtasks(true, "/End", "/TN", task),
-      schtasks(false, "/Delete", "/TN", task, "/F"),
+      schtasks(true, "/Delete", "/TN", task, "/F"),
       { kind: "remove", path },
     ],
     state: (run) => state(run, task),
