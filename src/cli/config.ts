@@ -148,6 +148,9 @@ export function parseConfig(source: string, file: string): Config {
       auditDays: said.audit_days ?? DEFAULT_SETTINGS.auditDays,
       limitBytesPerSecond: said.limit ?? DEFAULT_SETTINGS.limitBytesPerSecond,
       quotaBytes: said.quota ?? DEFAULT_SETTINGS.quotaBytes,
+      trash: DEFAULT_SETTINGS.trash,
+      trashDays: DEFAULT_SETTINGS.trashDays,
+      trashBytes: DEFAULT_SETTINGS.trashBytes,
     },
   };
 }

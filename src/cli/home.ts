@@ -70,6 +70,10 @@ export class Home {
   get databasePath(): string {
     return join(this.directory, "mirrorsync.db");
   }
+  /** Where what a peer deletes or replaces goes first. */
+  get trashPath(): string {
+    return join(this.directory, "trash");
+  }
   get lockPath(): string {
     return join(this.directory, "lock");
   }

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
+import { HOME_TRASH } from "../domain/relative_path.ts";
 import type { RunStatus } from "../domain/status.ts";
 import type { Refusal } from "../link/tls_listener.ts";
 import type { IdentityKeeper } from "../identity/identity_keeper.ts";
@@ -110,6 +111,7 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
     keeper: await openKeeper(home),
     store,
     folders,
+    trashPath: home.trashPath,
     settings: chosenSettings(config.settings, flags),
     listen: flags.listen ?? config.listen ?? await defaultListenAddress(),
     dial: flags.peer ?? config.peer,
@@ -144,7 +146,7 @@ async function openKeeper(home: Home): Promise<IdentityKeeper> {
 async function start(
   known:
     & Pick<PeerParts, "name" | "keeper" | "store" | "settings" | "listen" | "dial" | "once" | "onEvent">
-    & { readonly folders: Folders },
+    & { readonly folders: Folders; readonly trashPath: string },
 ): Promise<RunningPeer> {
   const [
     { startPeer },
@@ -161,7 +163,7 @@ async function start(
     import("../system/system_clock.ts"),
     import("../system/system_random.ts"),
   ]);
-  const { folders, ...parts } = known;
+  const { folders, trashPath, ...parts } = known;
   const clock = new SystemClock();
   const limit = parts.settings.limitBytesPerSecond;
   const { store } = parts;
@@ -176,7 +178,7 @@ async function start(
     pid: Deno.pid,
     system: Deno.build.os === "windows" ? "windows" : "unix",
     watched: new DiskTree(folders.watched),
-    synced: new DiskTree(folders.synced),
+    synced: new DiskTree(folders.synced, { path: HOME_TRASH, at: trashPath }),
     network: new TlsNetwork({
       ...{ clock, limit, onRefused },
       identity: () => parts.keeper.current,

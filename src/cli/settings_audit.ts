@@ -13,6 +13,9 @@ const KEYS: Readonly<Record<keyof Settings, string>> = {
   auditDays: "audit_days",
   limitBytesPerSecond: "limit",
   quotaBytes: "quota",
+  trash: "trash",
+  trashDays: "trash_days",
+  trashBytes: "trash_size",
 };
 
 /** Writes into the audit trail which settings are others than at the run before. */

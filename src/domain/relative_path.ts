@@ -17,6 +17,14 @@ export const MAX_PATH_BYTES = 4096;
  */
 export const STAGING_FOLDER = ".mirrorsync-staging";
 
+/**
+ * The home's trash, as a path of the tree of `synced/`: the real folder is in the home, and the tree leads there (see DiskTree).
+ */
+export const HOME_TRASH = `${STAGING_FOLDER}/trash`;
+
+/** The trash where the home is on another file system than `synced/`: no rename leads there, so it stays beside the staged files. */
+export const LOCAL_TRASH = `${STAGING_FOLDER}/trash-here`;
+
 const encoder = new TextEncoder();
 // deno-lint-ignore no-control-regex -- the range of ASCII
 const NOT_ASCII = /[^\u0000-\u007f]/;

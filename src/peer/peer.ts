@@ -152,6 +152,7 @@ class PeerRun implements RunningPeer {
       random,
       system,
       quotaBytes: settings.quotaBytes,
+      trash: settings.trash ? { days: settings.trashDays, bytes: settings.trashBytes } : null,
       onEvent,
       onReceived: (peer, operation, outcome) => {
         if (outcome.status === "ok") {
@@ -545,6 +546,7 @@ class PeerRun implements RunningPeer {
         store.audit.prune(clock.now() - settings.auditDays * DAY_MS);
         store.chunkLists.sweep();
         void this.#receiver?.sweep();
+        void this.#receiver?.sweepTrash();
       }
       this.#tellSettled();
       const status = this.status();

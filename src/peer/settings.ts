@@ -10,6 +10,11 @@ export interface Settings {
   readonly limitBytesPerSecond: number | null;
   /** Bytes that each peer may have in `synced/`; `null` without a quota. */
   readonly quotaBytes: number | null;
+  /** Whether what a peer deletes or replaces goes to the trash first. */
+  readonly trash: boolean;
+  /** Days for which the trash keeps a version, and bytes that it may take in all. */
+  readonly trashDays: number;
+  readonly trashBytes: number;
 }
 
 /** The defaults, which the comments of a new `mirrorsync.toml` repeat. */
@@ -19,4 +24,7 @@ export const DEFAULT_SETTINGS: Settings = {
   auditDays: 400,
   limitBytesPerSecond: null,
   quotaBytes: null,
+  trash: true,
+  trashDays: 30,
+  trashBytes: 10e9,
 };

@@ -1,13 +1,22 @@
 import { MirrorError } from "../domain/mirror_error.ts";
-import { type FileStat, FOLDER_STATE, type PathState } from "../domain/observation.ts";
+import { type FileStat, FOLDER_STATE, type PathState, sameStat } from "../domain/observation.ts";
 import type { Folding } from "../domain/plan.ts";
 import { foldedPath } from "../domain/plan.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
-import { ancestorsOf, joinPath, nameOf, parentOf, type RelativePath } from "../domain/relative_path.ts";
+import {
+  ancestorsOf,
+  joinPath,
+  nameOf,
+  parentOf,
+  type RelativePath,
+  STAGING_FOLDER,
+} from "../domain/relative_path.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { Store } from "../store/store.ts";
+import type { NewTrashed } from "../store/trash.ts";
 import { hashFile } from "./hash_file.ts";
 import { freeConflictPath } from "./staging.ts";
+import { asTrashed, type Trash } from "./trash.ts";
 
 /** What applying one operation did: the row to write (`null`: the path is gone), and the copies that were kept. */
 export interface Applied {
@@ -18,10 +27,26 @@ export interface Applied {
   readonly kept: boolean;
 }
 
-/** Folders that were seen to be real folders, and folders whose entries changed, in one group of operations. */
+/** What the operations of one group share. */
 export interface Group {
+  /** Folders that were seen to be real folders. */
   readonly verified: Set<string>;
+  /** Folders whose entries changed. */
   readonly toFlush: Set<string>;
+  /** Versions that went into the trash, to be recorded with the group. */
+  readonly trashed: NewTrashed[];
+}
+
+/** An old version that gives way. */
+interface Leaving {
+  readonly path: RelativePath;
+  /** Where it waits until it is certain that nobody edited it. */
+  readonly aside: string;
+  /** What the peer had put there; `null` when it is not worth keeping, because what takes its place has the same content. */
+  readonly row: Synced | null;
+  /** How it looked when it was found to be replaceable. */
+  readonly before: FileStat;
+  readonly reason: "deleted" | "replaced";
 }
 
 /** How often a path that changes under our hands is looked at again before the operation gives up. */
@@ -39,9 +64,24 @@ export class Applier {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #folding: Folding;
+  readonly #trash: Trash | null;
+  readonly #isFlushed: (path: string, hash: string) => boolean;
 
-  constructor(parts: { tree: FileTree; store: Store; clock: Clock; folding: Folding }) {
+  constructor(
+    parts: {
+      tree: FileTree;
+      store: Store;
+      clock: Clock;
+      folding: Folding;
+      /** `null`: what a peer deletes or replaces is gone. */
+      trash: Trash | null;
+      /** Whether a version that was put at a path is durable by itself. */
+      isFlushed: (path: string, hash: string) => boolean;
+    },
+  ) {
     this.#tree = parts.tree;
+    this.#trash = parts.trash;
+    this.#isFlushed = parts.isFlushed;
     this.#store = parts.store;
     this.#clock = parts.clock;
     this.#folding = parts.folding;
@@ -80,7 +120,9 @@ export class Applier {
         else if (now.kind === "folder") {
           await this.#clearFolder(path);
           continue;
-        } else await this.#placeOver(peer, path, now, owners.own, wanted, staged, aside, conflicts);
+        } else {
+          await this.#placeOver(peer, { path, now, wanted, staged, aside }, owners.own, conflicts, group);
+        }
         break;
       } catch (error) {
         // Somebody was faster than us at this very path: look at it again.
@@ -190,6 +232,10 @@ export class Applier {
       }
       group.verified.delete(path);
       group.toFlush.add(parent);
+      if (this.#trash !== null && row !== null) {
+        const going = { peer: row.peer, path, row, reason: "deleted" } as const;
+        group.trashed.push(asTrashed(going, null, this.#clock.now()));
+      }
       return gone;
     }
     if (row === null || row.state.kind === "folder") {
@@ -199,8 +245,8 @@ export class Applier {
     // A symlink or a special file in the place of the peer's file is this computer's own: the peer's file is gone already.
     if (now.kind !== "file") return gone;
     if (await this.#isOurs(path, now, row)) {
-      await this.#tree.rename(path, aside);
-      await this.#settleAside(path, aside, now, conflicts);
+      await this.#moveAside(path, aside, now);
+      await this.#settleAside({ path, aside, row, before: now, reason: "deleted" }, conflicts, group);
     } else conflicts.push(await this.#moveToConflict(path));
     group.toFlush.add(parent);
     return gone;
@@ -231,19 +277,24 @@ export class Applier {
 
   async #placeOver(
     peer: number,
-    path: RelativePath,
-    now: FileStat,
+    { path, now, wanted, staged, aside }: {
+      readonly path: RelativePath;
+      readonly now: FileStat;
+      readonly wanted: PathState;
+      readonly staged: string;
+      readonly aside: string;
+    },
     row: Synced | null,
-    wanted: PathState,
-    staged: string,
-    aside: string,
     conflicts: string[],
+    group: Group,
   ): Promise<void> {
     if (row === null) this.#refuseTwin(peer, path, await this.#twinOf(path));
     if (now.kind !== "file" || !await this.#isReplaceable(path, now, row, wanted)) {
       conflicts.push(await this.#moveToConflict(path));
       return await this.#placeNew(staged, path);
     }
+    const isNews = row !== null && row.state.hash !== wanted.hash;
+    const leaving = { path, aside, row: isNews ? row : null, before: now, reason: "replaced" } as const;
     let keptAside = true;
     try {
       await this.#tree.link(path, aside);
@@ -253,6 +304,12 @@ export class Applier {
       }
       keptAside = false;
     }
+    if (!keptAside && isNews && this.#trash !== null) {
+      // Without links it leaves its place a moment before the new version comes.
+      await this.#moveAside(path, aside, now);
+      await this.#placeNew(staged, path);
+      return await this.#settleAside(leaving, conflicts, group);
+    }
     try {
       await this.#tree.rename(staged, path);
     } catch (error) {
@@ -261,19 +318,57 @@ export class Applier {
       await this.#tree.unlink(path);
       return await this.#placeAcross(staged, path);
     }
-    if (keptAside) await this.#settleAside(path, aside, now, conflicts);
+    if (keptAside) await this.#settleAside(leaving, conflicts, group);
+  }
+
+  /** Moves a file to where it waits; from a file system of its own below `synced/` by a copy. */
+  async #moveAside(path: RelativePath, aside: string, before: FileStat): Promise<void> {
+    try {
+      return await this.#tree.rename(path, aside);
+    } catch (error) {
+      if (!(error instanceof FileError && error.code === "cross_device")) throw error;
+    }
+    await this.#copy(path, aside);
+    const after = await this.#tree.lstat(path);
+    if (after === null || !sameStat(after, before)) {
+      await this.#tree.unlink(aside);
+      throw new FileError("exists", `${path} was changed meanwhile`);
+    }
+    await this.#tree.unlink(path);
   }
 
   /** The old version is out of its place: if it was edited until the last moment it is a conflict copy, else it goes. */
-  async #settleAside(path: string, aside: string, before: FileStat, conflicts: string[]): Promise<void> {
+  async #settleAside(
+    { path, aside, row, before, reason }: Leaving,
+    conflicts: string[],
+    group: Group,
+  ): Promise<void> {
     const after = await this.#tree.lstat(aside);
     if (after === null) return;
-    // ctime is left out: the renames and links of this commit have changed it.
+    // ctime is left out: the renames and links of this commit have changed it; a copy is another file altogether.
+    const isSameFile = (after.inode === before.inode && after.device === before.device) ||
+      before.device !== (await this.#tree.lstat(STAGING_FOLDER))?.device;
     if (
-      after.kind === before.kind && after.inode === before.inode && after.device === before.device &&
-      after.sizeBytes === before.sizeBytes && after.mtimeMs === before.mtimeMs
+      after.kind === before.kind && isSameFile && after.sizeBytes === before.sizeBytes &&
+      after.mtimeMs === before.mtimeMs
     ) {
-      return await this.#tree.unlink(aside);
+      if (row === null || this.#trash === null) return await this.#tree.unlink(aside);
+      // Until now its content may be durable in a journal only, which does not know that the file has another name.
+      if (!this.#isFlushed(path, row.state.hash)) await this.#tree.flushFile(aside);
+      try {
+        group.trashed.push(await this.#trash.take(aside, { peer: row.peer, path, row, reason }));
+        group.toFlush.add(this.#trash.place);
+        return;
+      } catch (error) {
+        if (!(error instanceof FileError)) throw error;
+        if (reason === "deleted") {
+          // Nothing is lost for want of a trash: the file stays, and the sender tries again.
+          await this.#tree.rename(aside, path);
+          const message =
+            `${path} was not deleted, because it could not be put into the trash: ${error.message}`;
+          throw new FileError(error.code, message, { cause: error });
+        }
+      }
     }
     const to = await freeConflictPath(this.#tree, path, this.#clock.now());
     await this.#tree.rename(aside, to);
@@ -283,26 +378,34 @@ export class Applier {
   /** A folder below `synced/` that is a file system of its own: the content is copied beside its place first. */
   async #placeAcross(staged: string, path: RelativePath): Promise<void> {
     const beside = joinPath(parentOf(path) ?? "", `.${nameOf(staged)}`.slice(0, 200));
-    const from = await this.#tree.openRead(staged);
-    const to = await this.#tree.create(beside);
-    try {
-      const stat = await from.stat();
-      const buffer = new Uint8Array(1024 * 1024);
-      for (let offset = 0;;) {
-        const count = await from.readAt(buffer, offset);
-        if (count === 0) break;
-        await to.write(buffer.slice(0, count));
-        offset += count;
-      }
-      to.setTimes(stat.mtimeMs);
-      if (stat.executable === true) to.setExecutable(true);
-      await to.flush();
-    } finally {
-      from.close();
-      to.close();
-    }
+    await this.#copy(staged, beside);
     await this.#placeNew(beside, path);
     await this.#tree.unlink(staged);
+  }
+
+  /** Copies a file with its times and mode, durable. */
+  async #copy(path: string, to: string): Promise<void> {
+    const source = await this.#tree.openRead(path);
+    try {
+      const copy = await this.#tree.create(to);
+      try {
+        const stat = await source.stat();
+        const buffer = new Uint8Array(1024 * 1024);
+        for (let offset = 0;;) {
+          const count = await source.readAt(buffer, offset);
+          if (count === 0) break;
+          await copy.write(buffer.slice(0, count));
+          offset += count;
+        }
+        copy.setTimes(stat.mtimeMs);
+        if (stat.executable === true) copy.setExecutable(true);
+        await copy.flush();
+      } finally {
+        copy.close();
+      }
+    } finally {
+      source.close();
+    }
   }
 
   async #makeParents(path: RelativePath, group: Group): Promise<void> {

@@ -8,12 +8,14 @@ import { type Clock, FileError, type FileErrorCode, type FileTree } from "../dom
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Owners, Synced } from "../store/synced.ts";
+import type { NewTrashed } from "../store/trash.ts";
 import { type Applied, Applier, type Group } from "./apply.ts";
 import { inParallel } from "./in_parallel.ts";
 import { Journal, type Lump } from "./journal.ts";
 import type { JournalEntry } from "./journal_format.ts";
 import { type Arrival, type NewFolder, NewFolders } from "./new_folders.ts";
 import type { Staged, Staging } from "./staging.ts";
+import type { Trash } from "./trash.ts";
 
 /** An operation that is ready to be committed. */
 export interface Work {
@@ -99,6 +101,9 @@ export class Committer {
   #scheduled = false;
   /** What is in place although its row could not be written: without it our own write would pass for an edit by hand. */
   #unrecorded: Synced[] = [];
+  /** What is in the trash although its row could not be written. */
+  #unrecordedTrash: NewTrashed[] = [];
+  readonly #trash: Trash | null;
 
   constructor(
     parts: {
@@ -107,6 +112,8 @@ export class Committer {
       staging: Staging;
       clock: Clock;
       folding: Folding;
+      /** Where a peer's deletions and replaced versions go; `null`: nowhere. */
+      trash: Trash | null;
       onEvent: EventSink;
     },
   ) {
@@ -116,7 +123,11 @@ export class Committer {
     this.#clock = parts.clock;
     this.#onEvent = parts.onEvent;
     this.#folding = parts.folding;
-    this.#applier = new Applier(parts);
+    this.#trash = parts.trash;
+    this.#applier = new Applier({
+      ...parts,
+      isFlushed: (path, hash) => !this.#journal.holds(path, hash),
+    });
     this.#journal = new Journal({ ...parts, busy: () => this.#scheduled, onSettled: () => this.tidy() });
   }
 
@@ -306,13 +317,14 @@ export class Committer {
 
   /** Puts a prepared group in place, records it, and answers. */
   async #finish({ group, steps, lump, newFolders }: Prepared): Promise<void> {
-    const folders: Group = { verified: new Set(), toFlush: new Set() };
+    const changed: Group = { verified: new Set(), toFlush: new Set(), trashed: [] };
     try {
       this.#recordIntents(steps);
-      for (const step of steps) await this.#guard(step, () => this.#apply(step, folders));
-      await this.#flushFolders(steps, folders.toFlush);
-      this.#recordRows(steps, lump);
+      for (const step of steps) await this.#guard(step, () => this.#apply(step, changed));
+      await this.#flushFolders(steps, changed.toFlush);
+      this.#recordRows(steps, lump, changed.trashed);
     } catch (error) {
+      this.#unrecordedTrash.push(...changed.trashed);
       this.#refuseAll(steps, error);
     }
     lump?.release();
@@ -450,6 +462,11 @@ export class Committer {
       try {
         await this.#tree.flushFolder(folder);
       } catch (error) {
+        // Whose old version it was is not told apart: none of them is acknowledged.
+        if (folder === this.#trash?.place) {
+          for (const step of steps) if (step.applied !== null) step.outcome = toOutcome(error);
+          return;
+        }
         // A folder that a later operation of the group has removed needs no flush: its own parent gets one.
         if (error instanceof FileError && (error.code === "not_found" || error.code === "not_folder")) return;
         const below = folder === "" ? "" : `${folder}/`;
@@ -463,11 +480,12 @@ export class Committer {
     });
   }
 
-  #recordRows(steps: readonly Step[], lump: Lump | null): void {
+  #recordRows(steps: readonly Step[], lump: Lump | null, trashed: readonly NewTrashed[]): void {
     const at = this.#clock.now();
     this.#store.transaction(() => {
       this.#store.intents.clear();
       lump?.record();
+      this.#trash?.record(trashed);
       for (const { work, applied, outcome } of steps) {
         const { operation, peer, wireBytes } = work;
         if (applied !== null) {
@@ -509,9 +527,13 @@ export class Committer {
   }
 
   #recordUnrecorded(): void {
-    if (this.#unrecorded.length === 0) return;
-    this.#store.transaction(() => this.#unrecorded.forEach((row) => this.#store.synced.put(row)));
+    if (this.#unrecorded.length === 0 && this.#unrecordedTrash.length === 0) return;
+    this.#store.transaction(() => {
+      for (const row of this.#unrecorded) this.#store.synced.put(row);
+      this.#trash?.record(this.#unrecordedTrash);
+    });
     this.#unrecorded = [];
+    this.#unrecordedTrash = [];
   }
 
   async #discard(staged: Staged): Promise<void> {

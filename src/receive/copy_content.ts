@@ -18,7 +18,7 @@ export interface CopyParts {
 
 /**
  * Makes the file that is offered of the same content elsewhere in `synced/`, if the peer has put it there and it is as it was put
- * there. It is hashed while it is copied: what the disk has spoiled since is not passed on.
+ * there, or of what the peer had put here and the trash still has. It is hashed while it is copied: what the disk has spoiled since is not passed on.
  *
  * @param stopped Looked at now and then; when it says so, copying ends.
  * @returns The staged copy; `null` when there is none to be had, or what lies at the path itself may already be it.
@@ -43,6 +43,27 @@ export async function copyContent(
       const message =
         "its content is not what the peer had sent, although nobody changed it: the disk may be failing";
       store.log.add(localNote(clock.now(), "damage", row.path, "damage", message));
+    } finally {
+      file.close();
+    }
+  }
+  return await copyFromTrash(parts, peer, operation, stopped);
+}
+
+/** A file that comes back after it was deleted or replaced. */
+async function copyFromTrash(
+  parts: CopyParts,
+  peer: number,
+  operation: Operation,
+  stopped: () => boolean,
+): Promise<Staged | null> {
+  for (const { stored } of parts.store.trash.withHash(peer, operation.hash)) {
+    const isWhole = ({ sizeBytes }: ReadHandle["opened"]) => sizeBytes === operation.sizeBytes;
+    const file = stored === null ? null : await openAsLeft(parts.tree, stored, isWhole);
+    if (file === null) continue;
+    try {
+      const staged = await copy(parts, file, operation, stopped);
+      if (staged !== null || stopped()) return staged;
     } finally {
       file.close();
     }

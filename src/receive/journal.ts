@@ -35,6 +35,8 @@ interface Opened {
   readonly handle: WriteHandle;
   /** The files whose contents it holds. */
   readonly files: Set<string>;
+  /** Their versions. */
+  readonly versions: Set<string>;
   end: number;
   /** The last flush that was begun; rejects when one before it did. */
   flushing: Promise<void>;
@@ -112,7 +114,10 @@ export class Journal {
     }
     open.end += contents.reduce((sum, content) => sum + content.length, head.length);
     open.underWay++;
-    for (const { path } of entries) open.files.add(path);
+    for (const { path, state } of entries) {
+      open.files.add(path);
+      open.versions.add(versionOf(path, state.hash));
+    }
     const { name, end } = open;
     if (end >= FULL_BYTES || open.files.size >= FULL_FILES) this.#close(open);
     return {
@@ -120,6 +125,13 @@ export class Journal {
       record: () => this.#store.journals.setCommitted(name, end),
       release: () => open.underWay--,
     };
+  }
+
+  /** Whether a version that was put in place is not known to be durable without a journal. */
+  holds(path: string, hash: string): boolean {
+    const version = versionOf(path, hash);
+    return this.#open?.versions.has(version) === true ||
+      this.#full.some(({ versions }) => versions.has(version));
   }
 
   /** Flushes the files when nothing else has been done for a moment. */
@@ -166,6 +178,7 @@ export class Journal {
         path,
         handle,
         files: new Set(),
+        versions: new Set(),
         end: 0,
         flushing: Promise.resolve(),
         underWay: 0,
@@ -268,6 +281,10 @@ export class Journal {
     }
     this.#onSettled();
   }
+}
+
+function versionOf(path: string, hash: string): string {
+  return `${hash} ${path}`;
 }
 
 /** `denied`: somebody has taken the file out of our hands; the system writes it when it sees fit. */

@@ -32,6 +32,7 @@ import { Partials } from "./partials.ts";
 import { type Staged, Staging } from "./staging.ts";
 import { type Move, Mover } from "./move.ts";
 import { Transfer } from "./transfer.ts";
+import { Trash, type TrashLimits } from "./trash.ts";
 import { answerBuckets, answerTree } from "./tree_answers.ts";
 
 /** Content up to this is held in memory and staged with its group; above, it is staged as it comes. */
@@ -74,6 +75,8 @@ export interface ReceiverParts {
   readonly system: "windows" | "unix";
   /** Bytes that each peer may have in `synced/`; `null` without a quota. */
   readonly quotaBytes: number | null;
+  /** What the trash may hold of that which a peer deletes or replaces; `null` without one. */
+  readonly trash: TrashLimits | null;
   readonly onEvent: EventSink;
   /** Told of every operation that was applied, and of every one that was refused when it had come whole. */
   readonly onReceived: (peer: string, operation: Operation, outcome: Outcome) => void;
@@ -89,6 +92,7 @@ export class Receiver {
   readonly #mover: Mover;
   readonly #partials: Partials;
   readonly #quota: Quota;
+  readonly #trash: Trash | null;
   readonly #intakes = new Map<Link, Intake>();
   /** Copies of files that were found edited by hand, by the path of the file: its next version can be built on them. */
   readonly #copies = new Map<RelativePath, string>();
@@ -97,12 +101,19 @@ export class Receiver {
   readonly folding: Folding;
   #room: { bytes: number | null; atMs: number } | null = null;
 
-  private constructor(parts: ReceiverParts, staging: Staging, partials: Partials, folding: Folding) {
+  private constructor(
+    parts: ReceiverParts,
+    staging: Staging,
+    partials: Partials,
+    folding: Folding,
+    trash: Trash | null,
+  ) {
     this.#parts = parts;
     this.#staging = staging;
     this.#partials = partials;
+    this.#trash = trash;
     this.folding = folding;
-    this.#committer = new Committer({ ...parts, staging, folding });
+    this.#committer = new Committer({ ...parts, staging, folding, trash });
     this.#mover = new Mover(parts);
     this.#quota = new Quota(parts.store, parts.quotaBytes);
   }
@@ -110,12 +121,14 @@ export class Receiver {
   /** Opens the staging folder and brings to an end what a crash interrupted. */
   static async open(parts: ReceiverParts): Promise<Receiver> {
     const staging = new Staging(parts.tree, parts.random);
-    await recoverCommits({ ...parts, staging });
+    await staging.ensure();
+    const trash = parts.trash === null ? null : await Trash.open({ ...parts, limits: parts.trash });
+    await recoverCommits({ ...parts, staging, trash });
     const partials = new Partials(parts);
     await partials.sweep();
     const folding = await staging.probeFolding();
     await staging.tidy();
-    return new Receiver(parts, staging, partials, folding);
+    return new Receiver(parts, staging, partials, folding, trash);
   }
 
   /** Looks for what was edited or deleted by hand in `synced/`; see {@linkcode inspectSynced}. */
@@ -148,6 +161,11 @@ export class Receiver {
   /** Runs `work` while nothing is being committed. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
     return this.#committer.exclusive(work);
+  }
+
+  /** Removes from the trash what is too old or too much; to be called now and then. */
+  async sweepTrash(): Promise<void> {
+    await this.#trash?.sweep();
   }
 
   /** The large files that are on their way in. */
@@ -595,13 +613,18 @@ export class Receiver {
     while (intake.questions.size >= MAX_QUESTIONS) await Promise.race(intake.questions);
   }
 
-  /** Beginnings of other files go before a file that comes now is refused. */
+  /** Beginnings of other files, and then what is in the trash, go before a file that comes now is refused. */
   async #checkRoom(neededBytes: number, spared: string | null = null): Promise<void> {
     const missing = await this.#missingBytes(neededBytes);
     if (missing <= 0) return;
     await this.#partials.makeRoom(missing, spared);
     this.#room = null;
     if (await this.#missingBytes(neededBytes) <= 0) return;
+    if (this.#trash !== null) {
+      await this.#trash.makeRoom(await this.#missingBytes(neededBytes));
+      this.#room = null;
+      if (await this.#missingBytes(neededBytes) <= 0) return;
+    }
     throw new MirrorError(
       "no_space",
       `the disk that holds synced/ has no room for ${neededBytes} bytes: make room there`,

@@ -4,8 +4,10 @@ import { ancestorsOf, nameOf, type RelativePath } from "../domain/relative_path.
 import type { Intent } from "../store/intents.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
+import type { Synced } from "../store/synced.ts";
 import { hashFile } from "./hash_file.ts";
 import { freeConflictPath, type Staging } from "./staging.ts";
+import { asTrashed, findTrashed, type Trash } from "./trash.ts";
 
 /** What recovery works with. */
 export interface RecoverParts {
@@ -13,6 +15,7 @@ export interface RecoverParts {
   readonly store: Store;
   readonly staging: Staging;
   readonly clock: Clock;
+  readonly trash: Trash | null;
 }
 
 /**
@@ -22,7 +25,9 @@ export interface RecoverParts {
 export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<void> {
   const { tree, store } = parts;
   const { peer, path, state, aside } = intent;
+  const row = store.synced.get(peer, path);
   const old = await tree.lstat(aside);
+  if (old === null && row !== null) recordTrashed(parts, intent, row, await findTrashed(tree, aside));
   // Folders that are gone, or a symlink in their place: nothing is looked at or put back through that.
   const reachable = await hasRealParents(tree, path);
   const now = reachable ? await tree.lstat(path) : null;
@@ -57,21 +62,38 @@ async function holds(
 
 /** What waits aside is the version before: it goes only if it is exactly what the peer had sent, or has sent now. */
 async function settleAside(
-  { tree, store, clock }: RecoverParts,
+  { tree, store, clock, trash }: RecoverParts,
   { peer, path, state, aside }: Intent,
   old: FileStat,
   reachable: boolean,
 ): Promise<void> {
   if (old.kind === "file") {
     const hash = await hashFile(tree, aside, clock);
-    if (hash === store.synced.get(peer, path)?.state.hash || hash === state?.hash) {
-      return await tree.unlink(aside);
+    const row = store.synced.get(peer, path);
+    if (row !== null && trash !== null && hash === row.state.hash && hash !== state?.hash) {
+      const reason = state === null ? "deleted" : "replaced";
+      const version = await trash.take(aside, { peer, path, row, reason });
+      await tree.flushFolder(trash.place);
+      return store.transaction(() => trash.record([version]));
     }
+    if (hash === row?.state.hash || hash === state?.hash) return await tree.unlink(aside);
   }
   const kept = await freeConflictPath(tree, reachable ? path : nameOf(path), clock.now());
   await tree.rename(aside, kept);
   const message = `a version of ${path} that was edited here was kept`;
   store.log.add(localNote(clock.now(), "conflict", kept, "conflict", message));
+}
+
+/** The crash came when the old version was in the trash, before its row was. */
+function recordTrashed(
+  { store, clock }: RecoverParts,
+  { peer, path, state }: Intent,
+  row: Synced,
+  stored: string | null,
+): void {
+  if (stored === null || store.trash.hasStored(stored)) return;
+  const reason = state === null ? "deleted" : "replaced";
+  store.transaction(() => store.trash.add(asTrashed({ peer, path, row, reason }, stored, clock.now())));
 }
 
 /** Whether every folder above a path is one, and no symlink. */

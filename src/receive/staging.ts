@@ -1,7 +1,8 @@
 import { conflictPath } from "../domain/conflict_name.ts";
 import { FileError, type FileTree, type Random, type WriteHandle } from "../domain/ports.ts";
-import { STAGING_FOLDER } from "../domain/relative_path.ts";
+import { HOME_TRASH, LOCAL_TRASH, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Folding } from "../domain/plan.ts";
+import { findTrashed } from "./trash.ts";
 
 /** A file that was staged: written, its hash checked, not yet flushed. */
 export interface Staged {
@@ -93,8 +94,14 @@ export class Staging {
     await this.ensure();
     for (const { name, stat } of await this.#tree.list(STAGING_FOLDER)) {
       const path = `${STAGING_FOLDER}/${name}`;
-      if (stat === null || inUse.has(path)) continue;
+      if (stat === null || inUse.has(path) || path === HOME_TRASH || path === LOCAL_TRASH) continue;
       if (name.startsWith(ASIDE)) {
+        // On a disk that was not flushed in between it can show under its new name and its old one.
+        const stored = await findTrashed(this.#tree, path);
+        if (stored !== null && (await this.#tree.lstat(stored))?.inode === stat.inode) {
+          await this.#tree.unlink(path);
+          continue;
+        }
         const to = await freeConflictPath(this.#tree, "recovered", nowMs);
         await this.#tree.rename(path, to);
         rescued.push(to);

@@ -276,4 +276,24 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE peers ADD COLUMN next_certificate TEXT;
   ALTER TABLE peers ADD COLUMN took_fingerprint TEXT;
   `,
+  `
+  -- Versions in synced/ that a peer has deleted or replaced. "stored": where the content is (src/receive/trash.ts), NULL for a
+  -- folder. "peer" is no reference: a version outlives the peer that it came from.
+  CREATE TABLE trash (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer INTEGER NOT NULL,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ms INTEGER NOT NULL,
+    executable INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    stored TEXT UNIQUE,
+    reason TEXT NOT NULL,
+    placed_ms INTEGER NOT NULL,
+    trashed_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX trash_path ON trash (path);
+  CREATE INDEX trash_hash ON trash (hash) WHERE size > 16384;
+  `,
 ];

@@ -17,6 +17,7 @@ import { SessionsTable } from "./sessions.ts";
 import { SkippedTable } from "./skipped.ts";
 import { SyncedTable } from "./synced.ts";
 import { TokensTable } from "./tokens.ts";
+import { TrashTable } from "./trash.ts";
 import { UsersTable } from "./users.ts";
 
 /** Everything that a home remembers: one object for each table, and the transactions that span them. */
@@ -34,6 +35,7 @@ export class Store implements Disposable {
   readonly partials: PartialsTable;
   readonly chunkLists: ChunkListsTable;
   readonly moves: MovesTable;
+  readonly trash: TrashTable;
   readonly log: LogTable;
   readonly audit: AuditTable;
   readonly users: UsersTable;
@@ -57,6 +59,7 @@ export class Store implements Disposable {
     this.partials = new PartialsTable(this.#db);
     this.chunkLists = new ChunkListsTable(this.#db);
     this.moves = new MovesTable(this.#db);
+    this.trash = new TrashTable(this.#db);
     this.log = new LogTable(this.#db);
     this.audit = new AuditTable(this.#db);
     this.users = new UsersTable(this.#db);

@@ -11,7 +11,7 @@ import {
   type TreeWatcher,
   type WriteHandle,
 } from "../domain/ports.ts";
-import { joinPath } from "../domain/relative_path.ts";
+import { isBelow, joinPath } from "../domain/relative_path.ts";
 import { DiskWatcher } from "./disk_watcher.ts";
 import { shownPath, systemCodeOf, toFileError } from "./file_errors.ts";
 import { fromDenoStat, fromNodeStat, OpenForReading, OpenForWriting, withExecutable } from "./open_file.ts";
@@ -24,6 +24,13 @@ const READ_FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants
 /** How long a listing may keep the control thread before others get their turn. */
 const LIST_SLICE_MS = 5;
 
+/** A folder that is somewhere else on the disk than its path in the tree says. */
+export interface Mount {
+  readonly path: string;
+  /** Absolute. */
+  readonly at: string;
+}
+
 /**
  * A folder of the disk. Short calls are made at once, on the control thread: asking the runtime's thread pool costs several times
  * more than a stat, a rename or a small write takes. Flushes, long reads and long writes go to the pool.
@@ -34,12 +41,15 @@ const LIST_SLICE_MS = 5;
 export class DiskTree implements FileTree {
   readonly root: string;
   readonly #prefix: string;
+  readonly #mount: Mount | null;
 
   /**
    * @param root An absolute path; the folder need not be there yet.
+   * @param mount A folder elsewhere that counts as one of this tree. A listing of the folder above does not name it.
    * @throws {FileError} when the path is not absolute.
    */
-  constructor(root: string) {
+  constructor(root: string, mount: Mount | null = null) {
+    this.#mount = mount;
     if (!isAbsolute(root)) throw new FileError("io", `the folder ${shownPath(root)} is not an absolute path`);
     const bare = root.replace(WINDOWS ? /[\\/]+$/ : /\/+$/, "");
     // "/" and "C:\" are the roots that need their separator.
@@ -48,6 +58,10 @@ export class DiskTree implements FileTree {
   }
 
   #at(path: string): string {
+    const mount = this.#mount;
+    if (mount !== null && path.startsWith(mount.path) && (path === mount.path || isBelow(path, mount.path))) {
+      return mount.at + path.slice(mount.path.length);
+    }
     return path === "" ? this.root : this.#prefix + path;
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { PeerEvent } from "../../src/domain/events.ts";
+import { HOME_TRASH } from "../../src/domain/relative_path.ts";
 import { ensureIdentity, type Identity } from "../../src/identity/identity.ts";
 import { IdentityKeeper } from "../../src/identity/identity_keeper.ts";
 import { TlsNetwork } from "../../src/link/tls_network.ts";
@@ -59,6 +60,10 @@ export class Home {
     return `${this.folder}/synced`;
   }
 
+  get trash(): string {
+    return `${this.folder}/trash`;
+  }
+
   get address(): string {
     return this.running!.status().listen!;
   }
@@ -78,7 +83,7 @@ export class Home {
 
   async start(options: { readonly once?: boolean } = {}): Promise<RunningPeer> {
     const store = this.#store = new Store(`${this.folder}/db.sqlite`);
-    const synced = new HookedTree(new DiskTree(this.synced));
+    const synced = new HookedTree(new DiskTree(this.synced, { path: HOME_TRASH, at: this.trash }));
     synced.before = (call) => this.before(call);
     const keeper = this.keeper = await IdentityKeeper.open(this.folder);
     this.running = await startPeer({

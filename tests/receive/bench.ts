@@ -1,9 +1,11 @@
 import type { PeerEvent } from "../../src/domain/events.ts";
 import type { Operation } from "../../src/domain/header.ts";
 import type { FileTree } from "../../src/domain/ports.ts";
+import { HOME_TRASH } from "../../src/domain/relative_path.ts";
 import { Link } from "../../src/link/link.ts";
 import type { Outcome } from "../../src/receive/committer.ts";
 import { Receiver } from "../../src/receive/receiver.ts";
+import type { TrashLimits } from "../../src/receive/trash.ts";
 import { Store } from "../../src/store/store.ts";
 import { SystemClock } from "../../src/system/system_clock.ts";
 import { SystemRandom } from "../../src/system/system_random.ts";
@@ -45,6 +47,7 @@ export class ReceiveBench implements AsyncDisposable {
   receiver!: Receiver;
   /** For the next receiver that is opened. */
   quotaBytes: number | null = null;
+  trash: TrashLimits | null = { days: 30, bytes: 1e9 };
 
   get synced(): string {
     return `${this.folder}/synced`;
@@ -71,7 +74,7 @@ export class ReceiveBench implements AsyncDisposable {
     quotaBytes: number | null,
     removeFolder: (() => Promise<void>) | null,
   ): Promise<ReceiveBench> {
-    const disk = new VolatileTree(`${folder}/synced`);
+    const disk = new VolatileTree(`${folder}/synced`, { path: HOME_TRASH, at: `${folder}/trash` });
     const tree = new HookedTree(disk);
     const bench = new ReceiveBench(folder, new Store(`${folder}/db.sqlite`), disk, tree, removeFolder);
     bench.quotaBytes = quotaBytes;
@@ -87,6 +90,7 @@ export class ReceiveBench implements AsyncDisposable {
       random: this.random,
       system: "unix",
       quotaBytes: this.quotaBytes,
+      trash: this.trash,
       onEvent: (event) => this.events.push(event),
       onReceived: (_peer, operation, outcome) => this.received.push({ operation, outcome }),
       onRefused: () => {},

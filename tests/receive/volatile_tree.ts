@@ -1,6 +1,6 @@
 import { joinPath, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
 import type { WriteHandle } from "../../src/domain/ports.ts";
-import { DiskTree } from "../../src/system/disk_tree.ts";
+import { DiskTree, type Mount } from "../../src/system/disk_tree.ts";
 
 /** What a power cut leaves of the part of a file that was not flushed. */
 export type Remains = "nothing" | "half" | "zeros";
@@ -18,8 +18,8 @@ export class VolatileTree extends DiskTree {
   #namesOnDisk = new Set<string>();
   #foldersFlushed = false;
 
-  constructor(root: string) {
-    super(root);
+  constructor(root: string, mount: Mount | null = null) {
+    super(root, mount);
     this.#at = root;
   }
 
