@@ -546,7 +546,6 @@ class PeerRun implements RunningPeer {
         store.audit.prune(clock.now() - settings.auditDays * DAY_MS);
         store.chunkLists.sweep();
         void this.#receiver?.sweep();
-        void this.#receiver?.sweepTrash();
       }
       this.#tellSettled();
       const status = this.status();

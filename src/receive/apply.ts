@@ -3,14 +3,7 @@ import { type FileStat, FOLDER_STATE, type PathState, sameStat } from "../domain
 import type { Folding } from "../domain/plan.ts";
 import { foldedPath } from "../domain/plan.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
-import {
-  ancestorsOf,
-  joinPath,
-  nameOf,
-  parentOf,
-  type RelativePath,
-  STAGING_FOLDER,
-} from "../domain/relative_path.ts";
+import { ancestorsOf, joinPath, nameOf, parentOf, type RelativePath } from "../domain/relative_path.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { Store } from "../store/store.ts";
 import type { NewTrashed } from "../store/trash.ts";
@@ -245,8 +238,8 @@ export class Applier {
     // A symlink or a special file in the place of the peer's file is this computer's own: the peer's file is gone already.
     if (now.kind !== "file") return gone;
     if (await this.#isOurs(path, now, row)) {
-      await this.#moveAside(path, aside, now);
-      await this.#settleAside({ path, aside, row, before: now, reason: "deleted" }, conflicts, group);
+      const before = await this.#moveAside(path, aside, now);
+      await this.#settleAside({ path, aside, row, before, reason: "deleted" }, conflicts, group);
     } else conflicts.push(await this.#moveToConflict(path));
     group.toFlush.add(parent);
     return gone;
@@ -306,9 +299,9 @@ export class Applier {
     }
     if (!keptAside && isNews && this.#trash !== null) {
       // Without links it leaves its place a moment before the new version comes.
-      await this.#moveAside(path, aside, now);
+      const before = await this.#moveAside(path, aside, now);
       await this.#placeNew(staged, path);
-      return await this.#settleAside(leaving, conflicts, group);
+      return await this.#settleAside({ ...leaving, before }, conflicts, group);
     }
     try {
       await this.#tree.rename(staged, path);
@@ -321,10 +314,15 @@ export class Applier {
     if (keptAside) await this.#settleAside(leaving, conflicts, group);
   }
 
-  /** Moves a file to where it waits; from a file system of its own below `synced/` by a copy. */
-  async #moveAside(path: RelativePath, aside: string, before: FileStat): Promise<void> {
+  /**
+   * Moves a file to where it waits; from a file system of its own below `synced/` by a copy.
+   *
+   * @returns How it looks there if nobody has edited it.
+   */
+  async #moveAside(path: RelativePath, aside: string, before: FileStat): Promise<FileStat> {
     try {
-      return await this.#tree.rename(path, aside);
+      await this.#tree.rename(path, aside);
+      return before;
     } catch (error) {
       if (!(error instanceof FileError && error.code === "cross_device")) throw error;
     }
@@ -335,6 +333,7 @@ export class Applier {
       throw new FileError("exists", `${path} was changed meanwhile`);
     }
     await this.#tree.unlink(path);
+    return await this.#tree.lstat(aside) ?? before;
   }
 
   /** The old version is out of its place: if it was edited until the last moment it is a conflict copy, else it goes. */
@@ -345,12 +344,10 @@ export class Applier {
   ): Promise<void> {
     const after = await this.#tree.lstat(aside);
     if (after === null) return;
-    // ctime is left out: the renames and links of this commit have changed it; a copy is another file altogether.
-    const isSameFile = (after.inode === before.inode && after.device === before.device) ||
-      before.device !== (await this.#tree.lstat(STAGING_FOLDER))?.device;
+    // ctime is left out: the renames and links of this commit have changed it.
     if (
-      after.kind === before.kind && isSameFile && after.sizeBytes === before.sizeBytes &&
-      after.mtimeMs === before.mtimeMs
+      after.kind === before.kind && after.inode === before.inode && after.device === before.device &&
+      after.sizeBytes === before.sizeBytes && after.mtimeMs === before.mtimeMs
     ) {
       if (row === null || this.#trash === null) return await this.#tree.unlink(aside);
       // Until now its content may be durable in a journal only, which does not know that the file has another name.

@@ -163,11 +163,6 @@ export class Receiver {
     return this.#committer.exclusive(work);
   }
 
-  /** Removes from the trash what is too old or too much; to be called now and then. */
-  async sweepTrash(): Promise<void> {
-    await this.#trash?.sweep();
-  }
-
   /** The large files that are on their way in. */
   transfers(): TransferProgress[] {
     const inPieces = [...this.#intakes.values()].flatMap(({ transfers }) =>
@@ -186,9 +181,10 @@ export class Receiver {
     return this.#freeing(this.#partials.completed(peer.number));
   }
 
-  /** Frees what waits in the staging folder and is too old or too much; to be called now and then. */
-  sweep(): Promise<void> {
-    return this.#freeing(this.#partials.sweep());
+  /** Frees what waits in the staging folder, or is in the trash, and is too old or too much; to be called now and then. */
+  async sweep(): Promise<void> {
+    await this.#freeing(this.#partials.sweep());
+    await this.#trash?.sweep();
   }
 
   /** Takes a frame of any action; reads its content, or leaves it to be skipped when it is refused. */
