@@ -74,10 +74,11 @@ function links(peers: readonly PeerLinkStatus[], colours: Colours): Part[] {
 }
 
 function pending(status: RunStatus, colours: Colours): Part[] {
-  const total = { waiting: 0, refused: 0, bytes: 0 };
+  const total = { waiting: 0, refused: 0, held: 0, bytes: 0 };
   for (const peer of status.peers) {
     total.waiting += peer.pending.waiting;
     total.refused += peer.pending.refused;
+    total.held += peer.pending.held;
     total.bytes += peer.pending.bytes;
   }
   const parts: Part[] = [];
@@ -85,6 +86,9 @@ function pending(status: RunStatus, colours: Colours): Part[] {
     parts.push([`${total.waiting.toLocaleString("en")} pending (${showBytes(total.bytes)})`, (text) => text]);
   }
   if (total.refused > 0) parts.push([`${total.refused.toLocaleString("en")} refused`, colours.yellow]);
+  if (total.held > 0) {
+    parts.push([`${total.held.toLocaleString("en")} deletions wait to be confirmed`, colours.yellow]);
+  }
   if (status.peers.length > 0 && status.peers.every((peer) => peer.inSync)) {
     parts.push(["in sync", colours.green]);
   }

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { RunStatus } from "../domain/status.ts";
 
 const count = v.number();
-const PENDING = v.object({ waiting: count, refused: count, bytes: count });
+const PENDING = v.object({ waiting: count, refused: count, held: count, bytes: count });
 const RUN_STATUS: v.GenericSchema<unknown, RunStatus> = v.object({
   pid: count,
   startedMs: count,

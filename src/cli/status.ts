@@ -91,11 +91,12 @@ function statusReport(
   },
 ): StatusReport {
   const { run, folders, config, holder } = known;
-  const total = { waiting: 0, refused: 0, bytes: 0 };
+  const total = { waiting: 0, refused: 0, held: 0, bytes: 0 };
   const peers = store.peers.list().map((peer) => {
     const pending = store.pending.totals(peer.number);
     total.waiting += pending.waiting;
     total.refused += pending.refused;
+    total.held += pending.held;
     total.bytes += pending.bytes;
     const live = run?.peers.find((each) => each.fingerprint === peer.fingerprint) ?? null;
     return {
@@ -109,7 +110,7 @@ function statusReport(
       reason: live === null ? (holder === null ? "mirrorsync is not running here" : null) : live.reason,
       lastSeen: jsonTimeOrNull(peer.lastSeenMs),
       pending,
-      inSync: live === null ? null : live.inSync && pending.waiting + pending.refused === 0,
+      inSync: live === null ? null : live.inSync && pending.waiting + pending.refused + pending.held === 0,
     };
   });
   const { held, ...watchedCount } = store.observed.count();

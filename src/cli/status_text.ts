@@ -7,6 +7,8 @@ import { escapeText, plural, showBytes, showDuration, showPath, showTime, table 
 interface PendingCount {
   readonly waiting: number;
   readonly refused: number;
+  /** Deletions that wait for `confirm`. */
+  readonly held: number;
   readonly bytes: number;
 }
 
@@ -196,11 +198,12 @@ function scan(s: StatusReport): string {
   return last + now;
 }
 
-function pendingText({ waiting, refused, bytes }: PendingCount): string {
-  if (waiting + refused === 0) return "nothing";
+function pendingText({ waiting, refused, held, bytes }: PendingCount): string {
+  if (waiting + refused + held === 0) return "nothing";
   const parts = [];
   if (waiting > 0) parts.push(`${plural(waiting, "path")} (${showBytes(bytes)})`);
   if (refused > 0) parts.push(`${refused.toLocaleString("en")} refused`);
+  if (held > 0) parts.push(`${plural(held, "deletion")} to be confirmed`);
   return parts.join(", ");
 }
 
@@ -217,7 +220,7 @@ function linkText(peer: PeerReport, colours: Colours): string {
 function peerText(peer: PeerReport): string {
   const parts = [];
   if (peer.inSync === true) parts.push("in sync");
-  else if (peer.pending.waiting + peer.pending.refused > 0) {
+  else if (peer.pending.waiting + peer.pending.refused + peer.pending.held > 0) {
     parts.push(`pending: ${pendingText(peer.pending)}`);
   } else if (peer.link === "up") parts.push("comparing");
   if (peer.link !== "up") {

@@ -11,7 +11,13 @@ export interface PeerLinkStatus {
   readonly sinceMs: number;
   /** Why there is no link, in plain words. */
   readonly reason: string | null;
-  readonly pending: { readonly waiting: number; readonly refused: number; readonly bytes: number };
+  readonly pending: {
+    readonly waiting: number;
+    readonly refused: number;
+    /** Deletions that wait for `confirm`. */
+    readonly held: number;
+    readonly bytes: number;
+  };
   /** Whether everything that is observed here was acknowledged by the peer (nothing pending, trees compared). */
   readonly inSync: boolean;
 }

@@ -9,8 +9,10 @@ import { limitsOf } from "../link/limits.ts";
 import type { Link } from "../link/link.ts";
 import { LinkManager } from "../link/link_manager.ts";
 import { Receiver } from "../receive/receiver.ts";
+import { heldText } from "../send/deletion_guard.ts";
 import { noteChanges } from "../send/pending_plan.ts";
 import { Sender } from "../send/sender.ts";
+import { readHeldDeletions } from "../store/held_deletions.ts";
 import type { Peer } from "../store/peers.ts";
 import type { Store } from "../store/store.ts";
 import type { Change } from "../watch/sighting.ts";
@@ -331,10 +333,10 @@ class PeerRun implements RunningPeer {
     const { store, clock } = this.#parts;
     // A peer can have been removed by a command a moment ago: its rows can take nothing any more.
     const peers = [...this.#partners.keys()].filter((number) => store.peers.byNumber(number) !== null);
-    const creations = noteChanges(store, peers, changes, clock.now());
+    const noted = noteChanges(store, peers, changes, clock.now());
     const paths = changes.map((change) => change.path);
     queueMicrotask(() => {
-      for (const [number, { sender }] of this.#partners) sender.note(paths, creations.get(number));
+      for (const [number, { sender }] of this.#partners) sender.note(paths, noted.get(number));
       this.#tellSettled();
     });
   }
@@ -449,6 +451,7 @@ class PeerRun implements RunningPeer {
         hasModes: system === "unix",
         onEvent,
         lookAgain: (path) => this.#observer?.lookAgain(path),
+        scanning: () => this.#observer?.status().scan.running ?? false,
         onProgress: (path) => {
           if (path !== null) {
             this.#counts.sent++;
@@ -517,8 +520,8 @@ class PeerRun implements RunningPeer {
   #left(): number {
     let left = 0;
     for (const { peer } of this.#partners.values()) {
-      const { waiting, refused } = this.#parts.store.pending.totals(peer.number);
-      left += waiting + refused;
+      const { waiting, refused, held } = this.#parts.store.pending.totals(peer.number);
+      left += waiting + refused + held;
     }
     return left;
   }
@@ -545,6 +548,7 @@ class PeerRun implements RunningPeer {
         store.log.prune(clock.now() - settings.logDays * DAY_MS);
         store.audit.prune(clock.now() - settings.auditDays * DAY_MS);
         store.chunkLists.sweep();
+        store.departed.sweep(clock.now());
         void this.#receiver?.sweep();
       }
       this.#tellSettled();
@@ -647,6 +651,9 @@ class PeerRun implements RunningPeer {
           over.reason ?? ""
         }): changes wait here and are tried again`;
         problems.push({ code: "peer_over_quota", message, sinceMs: over.sinceMs });
+      }
+      for (const held of readHeldDeletions(this.#parts.store, peer.number)) {
+        problems.push({ code: "deletion_guard", message: heldText(held, peer.name), sinceMs: held.sinceMs });
       }
       const full = this.#parts.store.pending.firstWithCode(peer.number, "no_space");
       if (full === null) continue;

@@ -18,7 +18,10 @@ export interface InFlight {
 
 /** What may go next: a row of `pending`, or as much of one as is needed. */
 export type Ready =
-  & Pick<Pending, "path" | "action" | "kind" | "sizeBytes" | "attempts" | "movedTo" | "movedFrom">
+  & Pick<
+    Pending,
+    "path" | "action" | "kind" | "sizeBytes" | "attempts" | "movedTo" | "movedFrom" | "confirmed"
+  >
   /** What was just observed at a path where the peer has nothing, so that the database need not be asked. */
   & { readonly created?: Observation };
 
@@ -42,7 +45,16 @@ export class Order {
   /** Paths that are being moved, the old ones and the new ones: nothing at or below them goes. */
   readonly #held = new Set<RelativePath>();
 
-  constructor(store: Store, peer: number, inFlight: ReadonlyMap<RelativePath, InFlight>) {
+  readonly #mayDelete: (row: Ready) => boolean;
+
+  /** @param mayDelete Whether a deletion may go as far as others are concerned that may belong to it. */
+  constructor(
+    store: Store,
+    peer: number,
+    inFlight: ReadonlyMap<RelativePath, InFlight>,
+    mayDelete: (row: Ready) => boolean,
+  ) {
+    this.#mayDelete = mayDelete;
     this.#store = store;
     this.#peer = peer;
     this.#inFlight = inFlight;
@@ -169,6 +181,7 @@ export class Order {
         attempts: 0,
         movedTo: null,
         movedFrom: null,
+        confirmed: false,
         created,
       };
     }
@@ -200,6 +213,7 @@ export class Order {
       if (this.#blocked.size === 0) return true;
       return ![...ancestorsOf(row.path), row.path].some((path) => this.#blocked.has(path));
     }
+    if (!this.#mayDelete(row)) return false;
     // The file lives on under another name: the old copy stays until the peer has the new one.
     if (row.movedTo !== null && this.#store.pending.get(this.#peer, row.movedTo)?.state === "waiting") {
       return false;

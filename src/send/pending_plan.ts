@@ -12,8 +12,13 @@ export interface ObservedChange {
   readonly movedFrom: RelativePath | null;
 }
 
-/** For each peer, what it is to get at paths where it has nothing: sent without asking the database again. */
-export type Creations = ReadonlyMap<number, ReadonlyMap<RelativePath, Observation>>;
+/** What changes mean for one peer. */
+export interface Noted {
+  /** What it is to get at paths where it has nothing: sent without asking the database again. */
+  readonly creations: ReadonlyMap<RelativePath, Observation>;
+  /** Files that are to be deleted there. */
+  readonly deletions: number;
+}
 
 /**
  * Brings `pending` in line with a new state of some paths; to be called in the transaction that recorded it. The rows begin
@@ -24,8 +29,10 @@ export function noteChanges(
   peers: readonly number[],
   changes: readonly ObservedChange[],
   nowMs: number,
-): Creations {
-  const creations = new Map(peers.map((peer) => [peer, new Map<RelativePath, Observation>()]));
+): ReadonlyMap<number, Noted> {
+  const noted = new Map(
+    peers.map((peer) => [peer, { creations: new Map<RelativePath, Observation>(), deletions: 0 }]),
+  );
   for (const { path, before, after, movedFrom } of changes) {
     const movedTo = after === null && before !== null
       ? store.observed.otherPathOf(before.inode, before.device, path)
@@ -34,12 +41,12 @@ export function noteChanges(
       const step = stepFor(after, store.acked.get(peer, path));
       if (step === null) store.pending.remove(peer, path);
       else store.pending.put({ peer, path, ...step, sinceMs: nowMs, movedTo, movedFrom });
-      if (step?.action === "create" && after !== null && movedFrom === null) {
-        creations.get(peer)!.set(path, after);
-      }
+      const of = noted.get(peer)!;
+      if (step?.action === "create" && after !== null && movedFrom === null) of.creations.set(path, after);
+      if (step?.action === "delete" && step.kind === "file") of.deletions++;
     }
   }
-  return creations;
+  return noted;
 }
 
 /**

@@ -14,11 +14,12 @@ import type { FrameReader } from "../wire/frame_reader.ts";
 import { compareTrees } from "./compare_trees.ts";
 import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
+import { DeletionGuard } from "./deletion_guard.ts";
 import type { Base, Outgoing } from "./outgoing.ts";
 import { type InFlight, Order, type Ready } from "./order.ts";
 import { Similar } from "./similar.ts";
 import { Moves } from "./moves.ts";
-import { replanAll, replanPath } from "./pending_plan.ts";
+import { type Noted, replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
 
 /** Small operations that may wait for their ack at once. */
@@ -55,6 +56,8 @@ export interface SenderParts {
   readonly lookAgain: (path: RelativePath) => void;
   /** Something was delivered, or nothing is left to do. */
   readonly onProgress: (path: RelativePath | null) => void;
+  /** Whether `watched/` is being looked through. */
+  readonly scanning: () => boolean;
 }
 
 /**
@@ -73,6 +76,7 @@ export class Sender {
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #order: Order;
   readonly #moves: Moves;
+  readonly #guard: DeletionGuard;
   /** Paths whose content the peer did not have when it was offered. */
   readonly #declined = new Set<RelativePath>();
   #settled: Settled[] = [];
@@ -93,7 +97,14 @@ export class Sender {
   constructor(parts: SenderParts) {
     this.#parts = parts;
     this.#peer = parts.peer.number;
-    this.#order = new Order(parts.store, this.#peer, this.#inFlight);
+    this.#guard = new DeletionGuard({
+      ...parts,
+      onOpen: () => {
+        this.#order.restart();
+        this.wake();
+      },
+    });
+    this.#order = new Order(parts.store, this.#peer, this.#inFlight, (row) => this.#guard.mayDelete(row));
     this.#moves = new Moves(parts, this.#peer, this.#inFlight);
     replanAll(parts.store, this.#peer, parts.clock.now());
   }
@@ -101,15 +112,15 @@ export class Sender {
   /** Whether everything that is observed was acknowledged, as far as it is known. */
   get inSync(): boolean {
     if (!this.#compared || this.#busy) return false;
-    const { waiting, refused } = this.#parts.store.pending.totals(this.#peer);
-    return waiting + refused === 0;
+    const { waiting, refused, held } = this.#parts.store.pending.totals(this.#peer);
+    return waiting + refused + held === 0;
   }
 
   /** Whether nothing is under way and nothing is due: all that is left was refused or failed at least `attempts` times. */
   canGetNoFurther(attempts: number): boolean {
     if (!this.#compared || this.#busy || this.#order.hasFresh) return false;
-    const { waiting, refused } = this.#parts.store.pending.totals(this.#peer);
-    return waiting + refused <= this.#parts.store.pending.stuck(this.#peer, attempts);
+    const { waiting, refused, held } = this.#parts.store.pending.totals(this.#peer);
+    return waiting + refused + held <= this.#parts.store.pending.stuck(this.#peer, attempts);
   }
 
   get isAttached(): boolean {
@@ -131,6 +142,7 @@ export class Sender {
     this.#link = link;
     this.#compared = !link.has("tree");
     this.#order.restart();
+    this.#guard.check();
     this.#parts.store.pending.dueNow(this.#peer);
     const folding = link.hello?.folding;
     this.#folded = folding !== undefined && (folding.case || folding.unicode)
@@ -165,8 +177,10 @@ export class Sender {
   }
 
   /** Some paths have a new state; their rows in `pending` are written. */
-  note(paths: Iterable<RelativePath>, creations?: ReadonlyMap<RelativePath, Observation>): void {
+  note(paths: Iterable<RelativePath>, { creations, deletions }: Partial<Noted> = {}): void {
     const noted = [...paths];
+    if (deletions !== undefined && deletions > 0) this.#guard.noted(deletions);
+    else this.#guard.touched();
     for (const path of noted) this.#declined.delete(path);
     for (const outgoing of this.#outgoing.values()) {
       // Nobody wants the rest of a file that is gone; what has come of it serves under its new name, if it has one.
@@ -179,6 +193,7 @@ export class Sender {
   /** Rows became due, or may have: looks through the table again. */
   rescan(): void {
     this.#order.restart();
+    if (this.#guard.hasHeld) this.#guard.check();
     this.wake();
   }
 
@@ -206,6 +221,7 @@ export class Sender {
   stop(): void {
     this.#stopped = true;
     this.#cancelDue();
+    this.#guard.stop();
     for (const cancel of this.#laterDeletions) cancel();
     this.#cancelRoom?.();
     this.#record();
@@ -234,6 +250,8 @@ export class Sender {
         onEvent({ kind: "scan", level: "info", message, peer: peer.name });
       }
       this.#order.restart();
+      // A comparison that went wrong must not delete what a look at the disk would not.
+      if (corrected.length > 0) this.#guard.check();
       this.#compared = true;
       return corrected.length;
     } catch (error) {
@@ -266,6 +284,7 @@ export class Sender {
     const acked = row.created === undefined ? store.acked.get(this.#peer, row.path) : null;
     const obstacle = this.#obstacle(observed, acked);
     if (obstacle !== null) {
+      if (obstacle.kind === "folder" && !this.#guard.mayClear(obstacle.path)) return;
       this.#order.block(row.path, obstacle.path);
       return this.#clearAway(link, obstacle.path, obstacle.kind);
     }
@@ -447,8 +466,10 @@ export class Sender {
       bases: this.#basesFor(likely),
       similar: new Similar(store, this.#peer),
       peerHas: {
-        content: (hash) => store.acked.withHash(this.#peer, hash).length > 0,
-        size: (sizeBytes) => store.acked.hasSize(this.#peer, sizeBytes),
+        content: (hash) =>
+          store.acked.withHash(this.#peer, hash).length > 0 || store.departed.hasHash(this.#peer, hash),
+        size: (sizeBytes) =>
+          store.acked.hasSize(this.#peer, sizeBytes) || store.departed.hasSize(this.#peer, sizeBytes),
       },
       outgoing: this.#outgoing,
       onProgress: (progress) => this.#progress.set(observed.path, progress),
@@ -580,6 +601,7 @@ export class Sender {
     if (reply.status === "ok") {
       if (recordAck(this.#parts, settled, now)) this.#order.restart();
       if (settled.action !== "create") this.#roomWasMade();
+      if (settled.action === "create" && settled.state !== null) this.#guard.arrived(settled.state);
       this.#folded?.keep(path, settled.state !== null);
       this.#declined.delete(path);
     } else if (reply.code === "content_needed") {
@@ -623,7 +645,7 @@ export class Sender {
         }
         if (this.#stopped) return;
         this.#replan(path);
-        this.note([path]);
+        this.note([path], { deletions: 1 });
       });
       this.#laterDeletions.add(cancel);
     };

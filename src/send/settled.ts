@@ -55,6 +55,9 @@ export interface Route {
 export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs: number): boolean {
   const { path, state, read, movedFrom } = settled;
   const touched = movedFrom === undefined ? NOTHING : recordMove(store, peer.number, movedFrom, path);
+  if (movedFrom === undefined && settled.action !== "create") {
+    noteDeparture(store, peer.number, settled, nowMs);
+  }
   if (state === null) store.acked.remove(peer.number, path);
   else store.acked.put(peer.number, path, state);
   if (settled.chunks !== null && state !== null) {
@@ -78,6 +81,15 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
   else replanPath(store, peer.number, path, nowMs);
   for (const other of touched) replanPath(store, peer.number, other, nowMs);
   return step !== null || touched.size > 0;
+}
+
+/** What the peer had is in its trash now, if it has one; and what was deleted counts for a while. */
+function noteDeparture(store: Store, peer: number, { path, action, state }: Settled, nowMs: number): void {
+  const had = store.acked.get(peer, path);
+  if (had === null || had.hash === state?.hash) return;
+  const row = action === "delete" && had.kind === "file" ? store.pending.get(peer, path) : null;
+  const counts = row !== null && row.action === "delete" && !row.confirmed && row.movedTo === null;
+  store.departed.add(peer, path, had, counts, nowMs);
 }
 
 /**

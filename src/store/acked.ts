@@ -97,6 +97,20 @@ export class AckedTable {
     );
   }
 
+  /** Files below a folder (`""`: all), counted no further than `limit`. */
+  filesBelow(peer: number, folder: string, limit: number): number {
+    const [low, high] = rangeBelow(folder);
+    return Number(
+      this.#db.get(
+        "SELECT count(*) AS n FROM (SELECT 1 FROM acked WHERE peer = ? AND path >= ? AND path < ? AND kind = 'file' LIMIT ?)",
+        peer,
+        low,
+        high,
+        limit,
+      )!["n"],
+    );
+  }
+
   count(peer: number): number {
     return Number(this.#db.get("SELECT count(*) AS n FROM acked WHERE peer = ?", peer)!["n"]);
   }

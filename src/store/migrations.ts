@@ -296,4 +296,26 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX trash_path ON trash (path);
   CREATE INDEX trash_hash ON trash (hash) WHERE size > 16384;
   `,
+  `
+  -- Files that a peer was told to delete, and versions that it was told to replace: its trash may have them. "counts": it counts
+  -- for some time among what is deleted at once (src/send/deletion_guard.ts).
+  CREATE TABLE departed (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    peer INTEGER NOT NULL REFERENCES peers (number) ON DELETE CASCADE,
+    path TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ms INTEGER NOT NULL,
+    executable INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    counts INTEGER NOT NULL,
+    at_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX departed_at ON departed (at_ms);
+  CREATE INDEX departed_hash ON departed (hash) WHERE size > 16384;
+  CREATE INDEX departed_size ON departed (size) WHERE size > 262144;
+
+  -- For a deletion that was "held" by the guard against deletions at once: somebody has confirmed it.
+  ALTER TABLE pending ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

@@ -1,6 +1,7 @@
 import type { Action } from "../domain/header.ts";
 import type { Kind } from "../domain/observation.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
+import { type StatedPath, toStatedPath } from "./acked.ts";
 import type { Database, Row } from "./database.ts";
 import { rangeBelow } from "./range.ts";
 
@@ -11,8 +12,11 @@ export interface Pending {
   readonly action: Action;
   readonly kind: Kind;
   readonly sizeBytes: number;
-  /** `refused` waits for the path to change or for `pending retry`. */
-  readonly state: "waiting" | "refused";
+  /**
+   * `refused` waits for the path to change or for `pending retry`; `held` is a deletion that is one of too many at once, and waits
+   * for `confirm` or for the files to come back.
+   */
+  readonly state: "waiting" | "refused" | "held";
   readonly code: string | null;
   readonly reason: string | null;
   readonly attempts: number;
@@ -23,12 +27,15 @@ export interface Pending {
   readonly movedTo: RelativePath | null;
   /** For a creation: the path that had the same file or folder before. */
   readonly movedFrom: RelativePath | null;
+  /** For a deletion that was held: somebody has confirmed it. */
+  readonly confirmed: boolean;
 }
 
 /** What `pending` holds in all for a peer. */
 export interface PendingTotals {
   readonly waiting: number;
   readonly refused: number;
+  readonly held: number;
   readonly bytes: number;
 }
 
@@ -52,7 +59,7 @@ export class PendingTable {
     p: Pick<Pending, "peer" | "path" | "action" | "kind" | "sizeBytes" | "sinceMs" | "movedTo" | "movedFrom">,
   ): void {
     this.#db.run(
-      "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, 'waiting', NULL, NULL, 0, 0, ?, ?, ?)",
+      "INSERT OR REPLACE INTO pending VALUES (?, ?, ?, ?, ?, 'waiting', NULL, NULL, 0, 0, ?, ?, ?, 0)",
       p.peer,
       p.path,
       p.action,
@@ -149,11 +156,82 @@ export class PendingTable {
     return row["due"] as number | null;
   }
 
-  /** Rows that have been tried at least `attempts` times, or are refused: those that waiting does not mend soon. */
+  /** A page of the deletions of files that nobody has confirmed and that no move explains, after `after`, with what is deleted. */
+  unconfirmedDeletions(peer: number, after: string, count: number): StatedPath[] {
+    return this.#db.all(
+      "SELECT a.* FROM pending p JOIN acked a ON a.peer = p.peer AND a.path = p.path WHERE p.peer = ? AND p.path > ? " +
+        "AND p.action = 'delete' AND p.confirmed = 0 AND p.moved_to IS NULL AND a.kind = 'file' ORDER BY p.path LIMIT ?",
+      peer,
+      after,
+      count,
+    ).map(toStatedPath);
+  }
+
+  /** Size and mtime of the files that are to be created at a peer. */
+  *creations(peer: number): IterableIterator<{ readonly sizeBytes: number; readonly mtimeMs: number }> {
+    const rows = this.#db.prepare(
+      "SELECT o.size, o.mtime_ms FROM pending p JOIN observed o ON o.path = p.path " +
+        "WHERE p.peer = ? AND p.action = 'create' AND p.kind = 'file'",
+    ).iterate(peer);
+    for (const row of rows) {
+      yield { sizeBytes: (row as Row)["size"] as number, mtimeMs: (row as Row)["mtime_ms"] as number };
+    }
+  }
+
+  /** Holds the deletion of a folder and of what lies below it, as far as it is not confirmed. */
+  hold(peer: number, folder: string, code: string, reason: string): void {
+    const [low, high] = rangeBelow(folder);
+    this.#db.run(
+      "UPDATE pending SET state = 'held', code = ?, reason = ?, next_attempt_ms = 0 WHERE peer = ? AND action = 'delete' " +
+        "AND state <> 'held' AND confirmed = 0 AND moved_to IS NULL AND (path = ? OR (path >= ? AND path < ?))",
+      code,
+      reason,
+      peer,
+      folder,
+      low,
+      high,
+    );
+  }
+
+  /** Lets go of what was held in a folder. */
+  release(peer: number, folder: string): void {
+    const [low, high] = rangeBelow(folder);
+    this.#db.run(
+      "UPDATE pending SET state = 'waiting', code = NULL, reason = NULL WHERE peer = ? AND state = 'held' " +
+        "AND (path = ? OR (path >= ? AND path < ?))",
+      peer,
+      folder,
+      low,
+      high,
+    );
+  }
+
+  /** Confirms every deletion that is held for a peer, and none that comes later; tells how many. */
+  confirmHeld(peer: number): number {
+    return this.#db.run(
+      "UPDATE pending SET state = 'waiting', confirmed = 1, code = NULL, reason = NULL WHERE peer = ? AND state = 'held'",
+      peer,
+    );
+  }
+
+  /** Held deletions at or below a folder, some of them. */
+  heldIn(peer: number, folder: string, limit: number): Pending[] {
+    const [low, high] = rangeBelow(folder);
+    return this.#db.all(
+      "SELECT * FROM pending WHERE peer = ? AND state = 'held' AND (path = ? OR (path >= ? AND path < ?)) ORDER BY path LIMIT ?",
+      peer,
+      folder,
+      low,
+      high,
+      limit,
+    ).map(toPending);
+  }
+
+  /** Rows that have been tried at least `attempts` times, are refused or held: those that waiting does not mend soon. */
   stuck(peer: number, attempts: number): number {
     return Number(
       this.#db.get(
-        "SELECT count(*) AS n FROM pending WHERE peer = ? AND (state = 'refused' OR attempts >= ?)",
+        "SELECT count(*) AS n FROM pending WHERE peer = ? AND (state <> 'waiting' OR attempts >= ?)",
         peer,
         attempts,
       )!["n"],
@@ -162,13 +240,14 @@ export class PendingTable {
 
   totals(peer: number): PendingTotals {
     const row = this.#db.get(
-      "SELECT sum(state = 'waiting') AS waiting, sum(state = 'refused') AS refused, " +
+      "SELECT sum(state = 'waiting') AS waiting, sum(state = 'refused') AS refused, sum(state = 'held') AS held, " +
         "sum(CASE WHEN state = 'waiting' AND action <> 'delete' THEN size ELSE 0 END) AS bytes FROM pending WHERE peer = ?",
       peer,
     )!;
     return {
       waiting: Number(row["waiting"] ?? 0),
       refused: Number(row["refused"] ?? 0),
+      held: Number(row["held"] ?? 0),
       bytes: Number(row["bytes"] ?? 0),
     };
   }
@@ -206,7 +285,7 @@ function toPending(row: Row): Pending {
     action: row["action"] as Action,
     kind: row["kind"] as Kind,
     sizeBytes: row["size"] as number,
-    state: row["state"] as "waiting" | "refused",
+    state: row["state"] as Pending["state"],
     code: row["code"] as string | null,
     reason: row["reason"] as string | null,
     attempts: row["attempts"] as number,
@@ -214,5 +293,6 @@ function toPending(row: Row): Pending {
     sinceMs: row["since_ms"] as number,
     movedTo: row["moved_to"] as RelativePath | null,
     movedFrom: row["moved_from"] as RelativePath | null,
+    confirmed: row["confirmed"] === 1,
   };
 }

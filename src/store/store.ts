@@ -2,6 +2,7 @@ import { AckedTable } from "./acked.ts";
 import { AuditTable } from "./audit.ts";
 import { ChunkListsTable } from "./chunk_lists.ts";
 import { Database } from "./database.ts";
+import { DepartedTable } from "./departed.ts";
 import { FactsTable } from "./facts.ts";
 import { IntentsTable } from "./intents.ts";
 import { InvitesTable } from "./invites.ts";
@@ -36,6 +37,7 @@ export class Store implements Disposable {
   readonly chunkLists: ChunkListsTable;
   readonly moves: MovesTable;
   readonly trash: TrashTable;
+  readonly departed: DepartedTable;
   readonly log: LogTable;
   readonly audit: AuditTable;
   readonly users: UsersTable;
@@ -60,6 +62,7 @@ export class Store implements Disposable {
     this.chunkLists = new ChunkListsTable(this.#db);
     this.moves = new MovesTable(this.#db);
     this.trash = new TrashTable(this.#db);
+    this.departed = new DepartedTable(this.#db);
     this.log = new LogTable(this.#db);
     this.audit = new AuditTable(this.#db);
     this.users = new UsersTable(this.#db);

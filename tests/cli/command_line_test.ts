@@ -257,7 +257,7 @@ Deno.test("status, log and pending read what the database holds", async () => {
     }
     const status = JSON.parse((await at("status", "--json")).out);
     assert.equal(status.running, false);
-    assert.deepEqual(status.pending, { waiting: 0, refused: 1, bytes: 0 });
+    assert.deepEqual(status.pending, { waiting: 0, refused: 1, held: 0, bytes: 0 });
     assert.equal(status.peers[0].name, "bert");
     assert.equal(status.peers[0].link, "down");
     assert.equal(status.peers[0].inSync, null);

@@ -22,7 +22,7 @@ function bert(over: Partial<PeerLinkStatus> = {}): PeerLinkStatus {
     remoteAddress: "127.0.0.1:5",
     sinceMs: NOW,
     reason: null,
-    pending: { waiting: 0, refused: 0, bytes: 0 },
+    pending: { waiting: 0, refused: 0, held: 0, bytes: 0 },
     inSync: true,
     ...over,
   };
@@ -68,7 +68,7 @@ Deno.test("the live line: links, rate, pending, last file", () => {
     "○ bert away · scanning",
   );
   const busy = status({
-    peers: [bert({ inSync: false, pending: { waiting: 1200, refused: 2, bytes: 3_400_000 } })],
+    peers: [bert({ inSync: false, pending: { waiting: 1200, refused: 2, held: 0, bytes: 3_400_000 } })],
     rate: { sentPerSecond: 1_200_000, receivedPerSecond: 0 },
     lastPath: "docs/re\nport.pdf",
   });
@@ -82,7 +82,7 @@ Deno.test("the live line: links, rate, pending, last file", () => {
 
 Deno.test("the live line never gets wider than the terminal, and says the same for the same state", () => {
   const busy = status({
-    peers: [bert({ inSync: false, pending: { waiting: 1200, refused: 2, bytes: 3_400_000 } })],
+    peers: [bert({ inSync: false, pending: { waiting: 1200, refused: 2, held: 0, bytes: 3_400_000 } })],
     rate: { sentPerSecond: 1_200_000, receivedPerSecond: 5 },
     lastPath: `docs/${"日本語".repeat(40)}.pdf`,
     problems: [{ code: "x", message: "y", sinceMs: 0 }],
@@ -198,6 +198,7 @@ Deno.test("how a run with --once ended is told in lines", () => {
       sinceMs: NOW,
       movedTo: null,
       movedFrom: null,
+      confirmed: false,
     },
   } as const;
   assert.match(

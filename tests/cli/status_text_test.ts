@@ -7,7 +7,7 @@ import { localNote } from "../../src/store/log.ts";
 import { PLAIN } from "./capture.ts";
 
 const home = { command: (command: string) => `mirrorsync ${command}` };
-const NOTHING = { waiting: 0, refused: 0, bytes: 0 };
+const NOTHING = { waiting: 0, refused: 0, held: 0, bytes: 0 };
 
 function report(over: Partial<StatusReport> = {}): StatusReport {
   return {
@@ -100,7 +100,7 @@ Deno.test("what is wrong is said with what to do", () => {
     running: false,
     watched: null,
     peers: [],
-    pending: { waiting: 2, refused: 1, bytes: 5000 },
+    pending: { waiting: 2, refused: 1, held: 0, bytes: 5000 },
     problems: [{ code: "no_space", message: "the disk is full:\nfree some", since: "" }],
   }).join("\n");
   assert.match(text, /anna is not running/);
@@ -171,6 +171,7 @@ Deno.test("a pending path is a line, with its reason below", () => {
     sinceMs: Date.parse("2026-11-22T10:00:00Z"),
     movedTo: null,
     movedFrom: null,
+    confirmed: false,
   } as const;
   assert.deepEqual(pendingLines([{ peer: "bert", pending }]), [
     "bert  refused  update  1.5 kB  docs/a.txt",
@@ -190,5 +191,6 @@ Deno.test("a pending path is a line, with its reason below", () => {
     since: "2026-11-22T10:00:00.000Z",
     movedTo: null,
     movedFrom: null,
+    confirmed: false,
   });
 });

@@ -66,6 +66,7 @@ export class SendBench implements AsyncDisposable {
       onEvent: (event) => this.events.push(event),
       lookAgain: (path) => this.lookedAgain.push(path),
       onProgress: () => {},
+      scanning: () => false,
     });
   }
 

@@ -1,0 +1,283 @@
+import type { EventSink } from "../domain/events.ts";
+import { GUARDED_FILES, type MassDeletion, massDeletions } from "../domain/mass_deletion.ts";
+import { messageOf } from "../domain/mirror_error.ts";
+import type { PathState } from "../domain/observation.ts";
+import type { Clock } from "../domain/ports.ts";
+import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
+import { Slices } from "../domain/slices.ts";
+import type { StatedPath } from "../store/acked.ts";
+import { type HeldDeletion, readHeldDeletions, writeHeldDeletions } from "../store/held_deletions.ts";
+import { localNote } from "../store/log.ts";
+import type { Pending } from "../store/pending.ts";
+import type { Store } from "../store/store.ts";
+
+/** What is deleted within this time counts as deleted at once. */
+const WINDOW_MS = 600_000;
+/** Deletions wait until no more have come for so long, so that they can be counted together: a few, and more than half of 50. */
+const FEW_QUIET_MS = 150;
+const MANY_QUIET_MS = 1_000;
+/** The longest that they wait so while more come. */
+const FEW_LONGEST_MS = 1_000;
+const MANY_LONGEST_MS = 60_000;
+/** While something else has to end first, and after a failure. */
+const AGAIN_MS = 250;
+/** Files that have newly come to the peer and are remembered by their content. */
+const MAX_ARRIVALS = 50_000;
+const PAGE = 1_000;
+
+export interface GuardParts {
+  readonly peer: { readonly number: number; readonly name: string };
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly onEvent: EventSink;
+  /** Whether `watched/` is being looked through, so that more deletions may come of it. */
+  readonly scanning: () => boolean;
+  /** Deletions may go, or others than before. */
+  readonly onOpen: () => void;
+}
+
+/**
+ * Keeps what looks like an accident from being repeated on the peer: when more than half of a tree of over 50 files would be
+ * deleted at once, none of it is deleted until somebody confirms it or the files are back. It counts what is planned against what
+ * the peer holds, whatever the plan came from; what was moved, or is found again by its content, does not count.
+ *
+ * Deletions therefore wait a moment for others that belong to them, and those of the last ten minutes count again: a tree that goes
+ * in portions counts as one.
+ */
+export class DeletionGuard {
+  readonly #parts: GuardParts;
+  readonly #peer: number;
+  /** Whether what is planned was counted, so that what is not held may go. */
+  #open = false;
+  #burst = 0;
+  #burstSinceMs: number | null = null;
+  #lastMs = 0;
+  #hasHeld: boolean;
+  #counting = false;
+  #changed = false;
+  #cancel: () => void = () => {};
+  #stopped = false;
+  /** Contents that came to the peer within the window, the oldest first. */
+  #arrivals: { readonly hash: string; readonly atMs: number }[] = [];
+
+  constructor(parts: GuardParts) {
+    this.#parts = parts;
+    this.#peer = parts.peer.number;
+    this.#hasHeld = readHeldDeletions(parts.store, this.#peer).length > 0;
+  }
+
+  /** Whether a deletion may go now. One that is held is not even asked about: it is not due. */
+  mayDelete(row: Pick<Pending, "confirmed">): boolean {
+    return this.#open || row.confirmed;
+  }
+
+  /** Whether everything in a folder may be deleted because something else takes its place. */
+  mayClear(folder: RelativePath): boolean {
+    return this.#open && this.#parts.store.pending.heldIn(this.#peer, folder, 1).length === 0;
+  }
+
+  /** Whether anything is held. */
+  get hasHeld(): boolean {
+    return this.#hasHeld;
+  }
+
+  /** Some files are to be deleted that were not before. */
+  noted(count: number): void {
+    const now = this.#parts.clock.monotonic();
+    if (this.#burstSinceMs === null) {
+      // Too few files to be guarded: they go at once, as ever.
+      if (this.#open && !this.#isGuarded()) return;
+      this.#burstSinceMs = now;
+    }
+    this.#burst += count;
+    this.#lastMs = now;
+    this.#open = false;
+    this.#changed = true;
+    this.#schedule();
+  }
+
+  /** What is planned may be another than it was: it is counted again before anything more is deleted. */
+  check(): void {
+    this.#open = false;
+    this.#changed = true;
+    if (!this.#counting) this.#runAfter(0);
+  }
+
+  /** Something that is not a deletion has changed: files may have come back. */
+  touched(): void {
+    if (this.#hasHeld && this.#burstSinceMs === null && !this.#counting) this.#runAfter(AGAIN_MS);
+  }
+
+  /** A new file has come to the peer. */
+  arrived(state: PathState): void {
+    if (state.kind !== "file") return;
+    this.#arrivals.push({ hash: state.hash, atMs: this.#parts.clock.now() });
+    if (this.#arrivals.length > 2 * MAX_ARRIVALS) this.#arrivals = this.#arrivals.slice(-MAX_ARRIVALS);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  #isGuarded(): boolean {
+    const { store } = this.#parts;
+    return this.#hasHeld ||
+      store.acked.filesBelow(this.#peer, "", GUARDED_FILES + 1) > GUARDED_FILES ||
+      !store.departed.deletedSince(this.#peer, this.#parts.clock.now() - WINDOW_MS).next().done;
+  }
+
+  #schedule(): void {
+    if (this.#counting || this.#burstSinceMs === null) return;
+    const many = 2 * this.#burst > GUARDED_FILES;
+    const quietAt = this.#lastMs + (many ? MANY_QUIET_MS : FEW_QUIET_MS);
+    const latest = this.#burstSinceMs + (many ? MANY_LONGEST_MS : FEW_LONGEST_MS);
+    this.#runAfter(Math.max(0, Math.min(quietAt, latest) - this.#parts.clock.monotonic()));
+  }
+
+  #runAfter(delayMs: number): void {
+    this.#cancel();
+    if (!this.#stopped) this.#cancel = this.#parts.clock.after(delayMs, () => void this.#run());
+  }
+
+  async #run(): Promise<void> {
+    if (this.#counting || this.#stopped) return;
+    if (this.#parts.scanning()) return this.#runAfter(AGAIN_MS);
+    this.#counting = true;
+    this.#changed = false;
+    let failed = false;
+    try {
+      await this.#count();
+    } catch (error) {
+      failed = true;
+      const message = `deletions could not be counted and wait: ${messageOf(error)}`;
+      this.#parts.onEvent({ kind: "problem", level: "warning", message, peer: this.#parts.peer.name });
+    } finally {
+      this.#counting = false;
+    }
+    if (this.#stopped) return;
+    if (failed) return this.#runAfter(1_000);
+    if (this.#changed) return this.#burstSinceMs === null ? this.#runAfter(0) : this.#schedule();
+    this.#burst = 0;
+    this.#burstSinceMs = null;
+    this.#open = true;
+    this.#parts.onOpen();
+  }
+
+  /** Counts what is planned, and holds or releases accordingly. */
+  async #count(): Promise<void> {
+    const { store, clock } = this.#parts;
+    // A peer that was removed meanwhile has no rows any more.
+    if (store.peers.byNumber(this.#peer) === null) return;
+    const held = readHeldDeletions(store, this.#peer);
+    const sinceMs = Math.min(clock.now(), ...held.map((each) => each.sinceMs)) - WINDOW_MS;
+    const recent = [...store.departed.deletedSince(this.#peer, sinceMs)];
+    let found = this.#judge(await this.#countBelow(recent, () => false), recent);
+    if (found.length > 0) {
+      // Rarely needed, and never for a few deletions: what is found again elsewhere.
+      const elsewhere = this.#elsewhere();
+      found = this.#judge(await this.#countBelow(recent, (each) => elsewhere(each.state)), recent);
+    }
+    this.#apply(held, found);
+  }
+
+  /** How many files are to be deleted, or were just now, below each folder. */
+  async #countBelow(
+    recent: readonly StatedPath[],
+    isElsewhere: (file: StatedPath) => boolean,
+  ): Promise<Map<string, number>> {
+    const { store, clock } = this.#parts;
+    const counts = new Map<string, number>();
+    const slices = new Slices(clock);
+    const take = (file: StatedPath) => {
+      if (isElsewhere(file)) return;
+      counts.set("", (counts.get("") ?? 0) + 1);
+      for (const folder of ancestorsOf(file.path)) counts.set(folder, (counts.get(folder) ?? 0) + 1);
+    };
+    for (const file of recent) take(file);
+    for (let after = "";;) {
+      const page = store.pending.unconfirmedDeletions(this.#peer, after, PAGE);
+      for (const file of page) take(file);
+      if (page.length < PAGE) return counts;
+      after = page.at(-1)!.path;
+      if (slices.over) await slices.rest();
+    }
+  }
+
+  #judge(counts: ReadonlyMap<string, number>, recent: readonly StatedPath[]): MassDeletion[] {
+    return massDeletions(counts, (folder, limit) => {
+      const gone = folder === ""
+        ? recent.length
+        : recent.filter(({ path }) => path.startsWith(`${folder}/`)).length;
+      return gone + this.#parts.store.acked.filesBelow(this.#peer, folder, limit);
+    });
+  }
+
+  /** Says of one file after the other whether it is found again: each place where it is counts for one. */
+  #elsewhere(): (state: PathState) => boolean {
+    const { store, clock } = this.#parts;
+    const places = new Map<string, number>();
+    const add = (key: string) => places.set(key, (places.get(key) ?? 0) + 1);
+    const take = (key: string) => {
+      const count = places.get(key) ?? 0;
+      if (count > 0) places.set(key, count - 1);
+      return count > 0;
+    };
+    const sinceMs = clock.now() - WINDOW_MS;
+    this.#arrivals = this.#arrivals.filter(({ atMs }) => atMs >= sinceMs).slice(-MAX_ARRIVALS);
+    for (const { hash } of this.#arrivals) add(hash);
+    // What is still to be sent has no hash yet; a file that was moved has kept its size and its time.
+    for (const { sizeBytes, mtimeMs } of store.pending.creations(this.#peer)) add(`${sizeBytes} ${mtimeMs}`);
+    return ({ hash, sizeBytes, mtimeMs }) => take(hash) || take(`${sizeBytes} ${mtimeMs}`);
+  }
+
+  #apply(before: readonly HeldDeletion[], found: readonly MassDeletion[]): void {
+    const { store, clock, peer } = this.#parts;
+    const now = clock.now();
+    const held = found.map((each): HeldDeletion => ({
+      ...each,
+      sinceMs: before.find(({ folder }) => folder === each.folder)?.sinceMs ?? now,
+    }));
+    const fresh = held.filter(({ folder }) => !before.some((each) => each.folder === folder));
+    const gone = before.filter(({ folder }) => !held.some((each) => each.folder === folder));
+    this.#hasHeld = held.length > 0;
+    if (held.length === 0 && gone.length === 0) return;
+    store.transaction(() => {
+      for (const { folder } of gone) store.pending.release(this.#peer, folder);
+      for (const { folder } of held) {
+        const reason =
+          `one of too many deletions at once in ${shown(folder)}: it waits for \`mirrorsync confirm\`, ` +
+          "or for the files to come back";
+        store.pending.hold(this.#peer, folder, "deletion_guard", reason);
+      }
+      writeHeldDeletions(store, this.#peer, held);
+      for (const each of fresh) this.#tell(each, heldText(each, peer.name), "warning");
+      for (const each of gone) {
+        this.#tell(
+          each,
+          `what was held back of ${shown(each.folder)} for ${peer.name} is there again, or was moved`,
+          "info",
+        );
+      }
+    });
+  }
+
+  #tell({ folder }: HeldDeletion, message: string, level: "warning" | "info"): void {
+    const { store, clock, onEvent, peer } = this.#parts;
+    store.log.add({ ...localNote(clock.now(), "guard", folder, "deletion_guard", message), peer: peer.name });
+    onEvent({ kind: "problem", level, message, peer: peer.name });
+  }
+}
+
+/** What is held, in words. */
+export function heldText({ folder, deleted, of }: HeldDeletion, peer: string): string {
+  return `${deleted} of the ${of} files in ${
+    shown(folder)
+  } would be deleted on ${peer} at once: nothing of it is ` +
+    "deleted there before you say so with `mirrorsync confirm`. If they should be here, put them back " +
+    "(is a disk not mounted, or another folder watched?): then it goes on by itself";
+}
+
+function shown(folder: string): string {
+  return folder === "" ? "watched/" : `watched/${folder}`;
+}

@@ -1,0 +1,75 @@
+import type { PathState } from "../domain/observation.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
+import { INDEXED_BYTES, type StatedPath, toStatedPath } from "./acked.ts";
+import type { Database, Row } from "./database.ts";
+
+/** For how long it is remembered that a peer has had something: as long as its trash keeps it, unless it is told otherwise. */
+const KEPT_MS = 30 * 86_400_000;
+/** The same for small files, which are remembered only to count what is deleted at once. */
+const SMALL_KEPT_MS = 3_600_000;
+
+/** The table `departed`: files that a peer was told to delete, and versions that it was told to replace. */
+export class DepartedTable {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  /**
+   * Notes that a peer has deleted or replaced a file.
+   *
+   * @param counts Whether it counts as deleted: it was not replaced, not moved, and nobody has confirmed its deletion.
+   */
+  add(peer: number, path: RelativePath, state: PathState, counts: boolean, atMs: number): void {
+    if (state.kind !== "file" || (!counts && state.sizeBytes <= INDEXED_BYTES)) return;
+    this.#db.run(
+      "INSERT INTO departed (peer, path, kind, size, mtime_ms, executable, hash, counts, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      peer,
+      path,
+      state.kind,
+      state.sizeBytes,
+      state.mtimeMs,
+      Number(state.executable),
+      state.hash,
+      Number(counts),
+      atMs,
+    );
+  }
+
+  /** Files that were deleted since a time and that the peer does not have again, each path once. */
+  *deletedSince(peer: number, sinceMs: number): IterableIterator<StatedPath> {
+    const rows = this.#db.prepare(
+      "SELECT * FROM departed d WHERE peer = ? AND at_ms >= ? AND counts = 1 " +
+        "AND NOT EXISTS (SELECT 1 FROM acked a WHERE a.peer = d.peer AND a.path = d.path) GROUP BY path ORDER BY path",
+    ).iterate(peer, sinceMs);
+    for (const row of rows) yield toStatedPath(row as Row);
+  }
+
+  /** Whether a peer has had a large enough file with this content. */
+  hasHash(peer: number, hash: string): boolean {
+    return this.#db.get(
+      `SELECT 1 FROM departed WHERE hash = ? AND size > ${INDEXED_BYTES} AND peer = ? LIMIT 1`,
+      hash,
+      peer,
+    ) !== null;
+  }
+
+  /** Whether a peer has had a large file of just this size. */
+  hasSize(peer: number, sizeBytes: number): boolean {
+    return this.#db.get(
+      "SELECT 1 FROM departed WHERE size = ? AND size > 262144 AND peer = ? LIMIT 1",
+      sizeBytes,
+      peer,
+    ) !== null;
+  }
+
+  /** Forgets what is too old. */
+  sweep(nowMs: number): void {
+    this.#db.run(
+      `DELETE FROM departed WHERE at_ms < ? OR (at_ms < ? AND size <= ${INDEXED_BYTES})`,
+      nowMs - KEPT_MS,
+      nowMs - SMALL_KEPT_MS,
+    );
+  }
+}
