@@ -57,8 +57,8 @@ export class DeletionGuard {
   #changed = false;
   #cancel: () => void = () => {};
   #stopped = false;
-  /** Contents that came to the peer within the window, the oldest first. */
-  #arrivals: { readonly hash: string; readonly atMs: number }[] = [];
+  /** Files that came to the peer within the window, the oldest first. */
+  #arrivals: { readonly path: RelativePath; readonly hash: string; readonly atMs: number }[] = [];
 
   constructor(parts: GuardParts) {
     this.#parts = parts;
@@ -109,9 +109,9 @@ export class DeletionGuard {
   }
 
   /** A new file has come to the peer. */
-  arrived(state: PathState): void {
+  arrived(path: RelativePath, state: PathState): void {
     if (state.kind !== "file") return;
-    this.#arrivals.push({ hash: state.hash, atMs: this.#parts.clock.now() });
+    this.#arrivals.push({ path, hash: state.hash, atMs: this.#parts.clock.now() });
     if (this.#arrivals.length > 2 * MAX_ARRIVALS) this.#arrivals = this.#arrivals.slice(-MAX_ARRIVALS);
   }
 
@@ -225,7 +225,7 @@ export class DeletionGuard {
     };
     const sinceMs = clock.now() - WINDOW_MS;
     this.#arrivals = this.#arrivals.filter(({ atMs }) => atMs >= sinceMs).slice(-MAX_ARRIVALS);
-    for (const { hash } of this.#arrivals) add(hash);
+    for (const { path, hash } of this.#arrivals) if (store.observed.get(path) !== null) add(hash);
     // What is still to be sent has no hash yet; a file that was moved has kept its size and its time.
     for (const { sizeBytes, mtimeMs } of store.pending.creations(this.#peer)) add(`${sizeBytes} ${mtimeMs}`);
     return ({ hash, sizeBytes, mtimeMs }) => take(hash) || take(`${sizeBytes} ${mtimeMs}`);

@@ -601,7 +601,7 @@ export class Sender {
     if (reply.status === "ok") {
       if (recordAck(this.#parts, settled, now)) this.#order.restart();
       if (settled.action !== "create") this.#roomWasMade();
-      if (settled.action === "create" && settled.state !== null) this.#guard.arrived(settled.state);
+      if (settled.action === "create" && settled.state !== null) this.#guard.arrived(path, settled.state);
       this.#folded?.keep(path, settled.state !== null);
       this.#declined.delete(path);
     } else if (reply.code === "content_needed") {
