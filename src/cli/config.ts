@@ -61,6 +61,8 @@ const DAYS = v.pipe(
   v.maxValue(MAX_LOG_DAYS, DAYS_RULE),
 );
 
+const TRASH_SIZE_RULE = 'a number of bytes, not 0: "10GB", "500MB", "1.5GiB", 1000000';
+
 const SCHEMA = v.object({
   name: v.exactOptional(
     v.pipe(
@@ -96,7 +98,21 @@ const SCHEMA = v.object({
       readBy(BYTE_SIZE_RULE, (value: string | number) => parseByteSize(value)),
     ),
   ),
+  trash: v.exactOptional(v.boolean("must be true or false")),
+  trash_days: v.exactOptional(DAYS),
+  trash_size: v.exactOptional(
+    v.pipe(
+      v.union([v.string(), v.number()], `must be ${TRASH_SIZE_RULE}`),
+      readBy(TRASH_SIZE_RULE, boundedSize),
+    ),
+  ),
 });
+/** A size that has to be bounded. */
+function boundedSize(value: string | number): number {
+  const bytes = parseByteSize(value);
+  if (bytes === null) throw new Error(`${JSON.stringify(value)} is no bound`);
+  return bytes;
+}
 const KEYS = Object.keys(SCHEMA.entries);
 
 /**
@@ -148,9 +164,9 @@ export function parseConfig(source: string, file: string): Config {
       auditDays: said.audit_days ?? DEFAULT_SETTINGS.auditDays,
       limitBytesPerSecond: said.limit ?? DEFAULT_SETTINGS.limitBytesPerSecond,
       quotaBytes: said.quota ?? DEFAULT_SETTINGS.quotaBytes,
-      trash: DEFAULT_SETTINGS.trash,
-      trashDays: DEFAULT_SETTINGS.trashDays,
-      trashBytes: DEFAULT_SETTINGS.trashBytes,
+      trash: said.trash ?? DEFAULT_SETTINGS.trash,
+      trashDays: said.trash_days ?? DEFAULT_SETTINGS.trashDays,
+      trashBytes: said.trash_size ?? DEFAULT_SETTINGS.trashBytes,
     },
   };
 }
@@ -224,6 +240,12 @@ ${given("listen", set.listen, '"0.0.0.0:22600"')}
 # How much each peer may put into \`synced\`, all its files together: "20GB", "500MB", "1.5GiB", a number of bytes, or "none".
 # What would go beyond is refused, and waits there until the peer deletes something or the quota is raised.
 # quota = "none"
+
+# What a peer deletes or replaces in \`synced\` goes to the trash of this home first, from where \`mirrorsync restore\` brings it
+# back: for so many days, and no more than so much in all ("10GB", "500MB", "1.5GiB", a number of bytes); the oldest goes first.
+# trash = true
+# trash_days = ${DEFAULT_SETTINGS.trashDays}
+# trash_size = "${DEFAULT_SETTINGS.trashBytes / 1e9}GB"
 
 # For how many days the rows of the log are kept.
 # log_days = ${DEFAULT_SETTINGS.logDays}

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { addConfirm } from "./confirm.ts";
 import { addCompletions } from "./completions.ts";
 import type { Action } from "./context.ts";
 import { addIdentity } from "./identity.ts";
@@ -9,9 +10,11 @@ import { addLog } from "./log.ts";
 import { addLogin } from "./login.ts";
 import { addPeer } from "./peer.ts";
 import { addPending } from "./pending.ts";
+import { addRestore } from "./restore.ts";
 import { addRun } from "./run.ts";
 import { addService } from "./service.ts";
 import { addStatus } from "./status.ts";
+import { addTrash } from "./trash.ts";
 import { addToken } from "./token.ts";
 import { addUser } from "./user.ts";
 import { addVerify } from "./verify.ts";
@@ -70,6 +73,9 @@ export function defineProgram(action: Action, version: string, print: (text: str
   addLog(program, action);
   addPending(program, action);
   addVerify(program, action);
+  addTrash(program, action);
+  addRestore(program, action);
+  addConfirm(program, action);
   addUser(program, action);
   addLogin(program, action);
   addToken(program, action);

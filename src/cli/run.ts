@@ -40,6 +40,7 @@ interface Flags {
   readonly limit?: number | "none";
   readonly quota?: number | "none";
   readonly notify?: boolean;
+  readonly trash?: boolean;
 }
 
 /** Adds `mirrorsync run`. */
@@ -70,6 +71,8 @@ export function addRun(program: Command, action: Action): void {
       "show on the desktop what needs you: conflicts, held deletions, a full disk, a peer that is away for long",
     )
     .option("--no-notify", "do not, whatever mirrorsync.toml says")
+    .option("--trash", "keep what a peer deletes or replaces in the trash of this home (the default)")
+    .option("--no-trash", "do not: what a peer deletes or replaces is gone")
     .option("--once", "dial for up to 30 s, end when neither side can get any further")
     .addHelpText(
       "after",
@@ -209,13 +212,14 @@ function endOnCrash(crash: (error: unknown) => void): Disposable {
 }
 
 /** The config's settings, with what the flags say instead. */
-function chosenSettings(settings: Settings, { limit, quota }: Flags): Settings {
+function chosenSettings(settings: Settings, { limit, quota, trash }: Flags): Settings {
   const chosen = (flag: number | "none" | undefined, said: number | null) =>
     flag === undefined ? said : flag === "none" ? null : flag;
   return {
     ...settings,
     limitBytesPerSecond: chosen(limit, settings.limitBytesPerSecond),
     quotaBytes: chosen(quota, settings.quotaBytes),
+    trash: trash ?? settings.trash,
   };
 }
 

@@ -18,7 +18,7 @@ import { checkFolders } from "./folders.ts";
 import type { Home } from "./home.ts";
 import { HomeLock, lockHolder } from "./home_lock.ts";
 import type { Output } from "./output.ts";
-import { FOLDERS_FACT, readFolders } from "./run_fact.ts";
+import { lastFolders } from "./last_folders.ts";
 import { StopSignals } from "./stop_signals.ts";
 import { progressText, verifyLines } from "./verify_text.ts";
 
@@ -134,16 +134,7 @@ async function verifyAlone(
 ): Promise<VerifyResult> {
   using _lock = await HomeLock.take(home);
   const config = await loadConfig(home.configPath);
-  const last = readFolders(store.facts.get(FOLDERS_FACT));
-  const watched = config.watched ?? last?.watched ?? null;
-  const synced = config.synced ?? last?.synced ?? null;
-  if (watched === null || synced === null) {
-    const message = `nothing was mirrored here yet: start it with  ${
-      home.command("run --watched DIR --synced DIR")
-    }`;
-    throw new MirrorError("failed", message);
-  }
-  const folders = await checkFolders({ watched, synced, home: home.directory });
+  const folders = await checkFolders({ ...lastFolders(home, config, store), home: home.directory });
   const [{ DiskTree }, { SystemClock }, { bytesToRead, readHere }, { ChunkList }] = await Promise.all([
     import("../system/disk_tree.ts"),
     import("../system/system_clock.ts"),

@@ -11,13 +11,18 @@ const MAX_NAME_BYTES = 255;
  * @param attempt 0 for the first try; higher ones give other names, for when a copy of this second is there already.
  */
 export function conflictPath(path: string, atMs: number, attempt: number): string {
+  return nameWithMark(path, "conflict", atMs, attempt);
+}
+
+/** `path` with a word and a time before its extension, cut to what file systems hold; see {@linkcode conflictPath}. */
+export function nameWithMark(path: string, word: string, atMs: number, attempt: number): string {
   const name = nameOf(path);
   const folder = path.slice(0, path.length - name.length);
   const dot = name.lastIndexOf(".");
   const stem = dot > 0 ? name.slice(0, dot) : name;
   const extension = dot > 0 ? name.slice(dot) : "";
   const stamp = new Date(atMs).toISOString().replace(/[-:]/g, "").replace("T", "-").slice(0, 15);
-  const mark = `.conflict-${stamp}${attempt === 0 ? "" : `-${attempt + 1}`}`;
+  const mark = `.${word}-${stamp}${attempt === 0 ? "" : `-${attempt + 1}`}`;
   if (utf8Length(mark + extension) >= MAX_NAME_BYTES) {
     return folder + cut(name, MAX_NAME_BYTES - utf8Length(mark)) + mark;
   }

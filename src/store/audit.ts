@@ -23,6 +23,9 @@ export type AuditKind =
   | "invite_refused"
   | "peer_changed_identity"
   | "identity_changed"
+  // what cannot be taken back
+  | "deletions_confirmed"
+  | "trash_emptied"
   // how it is set up
   | "settings_changed";
 
