@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { addConfirm } from "./confirm.ts";
 import { addCompletions } from "./completions.ts";
 import type { Action } from "./context.ts";
+import { addDoctor } from "./doctor.ts";
 import { addIdentity } from "./identity.ts";
 import { addInit } from "./init.ts";
 import { addInvite } from "./invite.ts";
@@ -76,6 +77,7 @@ export function defineProgram(action: Action, version: string, print: (text: str
   addTrash(program, action);
   addRestore(program, action);
   addConfirm(program, action);
+  addDoctor(program, action);
   addUser(program, action);
   addLogin(program, action);
   addToken(program, action);

@@ -22,6 +22,7 @@ const RUN_STATUS: v.GenericSchema<unknown, RunStatus> = v.object({
     sinceMs: count,
     reason: v.nullable(v.string()),
     pending: PENDING,
+    clockAheadMs: v.nullable(count),
     inSync: v.boolean(),
   })),
   transfers: v.array(v.object({

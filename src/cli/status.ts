@@ -2,11 +2,15 @@ import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { RunStatus } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
+import { heldText } from "../send/deletion_guard.ts";
+import { readHeldDeletions } from "../store/held_deletions.ts";
 import type { Store } from "../store/store.ts";
 import { type Config, loadConfig, parseConfig } from "./config.ts";
 import type { Action, Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
+import { healthOf } from "./health.ts";
 import type { Home } from "./home.ts";
+import { homeFacts } from "./home_facts.ts";
 import { currentRun } from "./current_run.ts";
 import { FOLDERS_FACT, readFolders } from "./run_fact.ts";
 import { statusLines, type StatusReport } from "./status_text.ts";
@@ -30,11 +34,23 @@ export function addStatus(program: Command, action: Action): void {
 }
 
 async function status({ home, output }: Context): Promise<number> {
+  const { config, problem } = await configOrProblem(home.configPath);
+  using store = home.openStore();
+  const report = await reportOf(home, store, config, problem);
+  output.result(report, () => statusLines(report, home, runCommand(home, config, report), output.colours));
+  return EXIT.done;
+}
+
+/** The state of a home, put together from its database, from what the run wrote of itself, and from a few quick looks. */
+export async function reportOf(
+  home: Home,
+  store: Store,
+  config: Config,
+  problem: MirrorError | null,
+): Promise<StatusReport> {
   const { loadIdentity } = await import("../identity/identity.ts");
   const identity = await loadIdentity(home.directory);
   if (identity === null) throw home.notInitialised();
-  const { config, problem } = await configOrProblem(home.configPath);
-  using store = home.openStore();
   const { holder, run } = await currentRun(home, store);
   const report = statusReport(store, {
     home: home.directory,
@@ -46,12 +62,11 @@ async function status({ home, output }: Context): Promise<number> {
     config,
     problem,
   });
-  output.result(report, () => statusLines(report, home, runCommand(home, config, report), output.colours));
-  return EXIT.done;
+  return { ...report, health: healthOf(report, await homeFacts(home, report, config)) };
 }
 
 /** The config; one that cannot be read is a problem among others, and no reason to show nothing. */
-async function configOrProblem(
+export async function configOrProblem(
   file: string,
 ): Promise<{ readonly config: Config; readonly problem: MirrorError | null }> {
   try {
@@ -89,7 +104,7 @@ function statusReport(
     /** What is wrong with the config, if something is. */
     readonly problem: MirrorError | null;
   },
-): StatusReport {
+): Omit<StatusReport, "health"> {
   const { run, folders, config, holder } = known;
   const total = { waiting: 0, refused: 0, held: 0, bytes: 0 };
   const peers = store.peers.list().map((peer) => {
@@ -110,6 +125,7 @@ function statusReport(
       reason: live === null ? (holder === null ? "mirrorsync is not running here" : null) : live.reason,
       lastSeen: jsonTimeOrNull(peer.lastSeenMs),
       pending,
+      clockAheadMs: live?.clockAheadMs ?? null,
       inSync: live === null ? null : live.inSync && pending.waiting + pending.refused + pending.held === 0,
     };
   });
@@ -140,6 +156,7 @@ function statusReport(
       last: jsonTimeOrNull(run?.scan.lastMs ?? null),
       lastTookMs: run?.scan.lastTookMs ?? null,
     },
+    trash: trashReport(store),
     skipped: store.skipped.list().map(({ path, reason, message, sinceMs }) => ({
       path,
       reason,
@@ -152,9 +169,26 @@ function statusReport(
         message,
         since: jsonTime(sinceMs),
       })),
+      ...(run === null ? heldProblems(store) : []),
       ...(known.problem === null
         ? []
         : [{ code: known.problem.code, message: known.problem.message, since: null }]),
     ],
   };
+}
+
+function trashReport(store: Store): StatusReport["trash"] {
+  const { oldestMs, ...count } = store.trash.count();
+  return { ...count, oldest: jsonTimeOrNull(oldestMs) };
+}
+
+/** What the last run held back, while none is there to say so. */
+function heldProblems(store: Store): StatusReport["problems"] {
+  return store.peers.list().flatMap((peer) =>
+    readHeldDeletions(store, peer.number).map((held) => ({
+      code: "deletion_guard",
+      message: heldText(store, peer, held),
+      since: jsonTime(held.sinceMs),
+    }))
+  );
 }

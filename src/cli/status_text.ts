@@ -1,3 +1,4 @@
+import type { Check } from "./health.ts";
 import type { Home } from "./home.ts";
 import type { Colours } from "./output.ts";
 import { speed } from "./speed_text.ts";
@@ -32,6 +33,8 @@ export interface PeerReport {
   readonly reason: string | null;
   readonly lastSeen: string | null;
   readonly pending: PendingCount;
+  /** By how much the peer's clock is ahead of this one's, in whole seconds; `null` when it is not known. */
+  readonly clockAheadMs: number | null;
   /** `null` while nothing runs that could know. */
   readonly inSync: boolean | null;
 }
@@ -72,6 +75,15 @@ export interface StatusReport {
     readonly received: number;
   } | null;
   readonly watcher: "watching" | "scanning" | "starting" | null;
+  /** How each part is doing, with what to do. */
+  readonly health: readonly Check[];
+  /** What peers have deleted or replaced here and `restore` can bring back. */
+  readonly trash: {
+    readonly files: number;
+    readonly folders: number;
+    readonly bytes: number;
+    readonly oldest: string | null;
+  };
   readonly scan: {
     readonly running: boolean;
     readonly last: string | null;
@@ -119,6 +131,10 @@ export function statusLines(
       ["listen", s.listen ?? "port 22600 on every address"],
       ...(s.running ? [["scan", scan(s)]] : []),
       ["pending", pendingText(s.pending)],
+      ...(s.trash.files === 0
+        ? []
+        : [["trash", `${plural(s.trash.files, "file")} (${showBytes(s.trash.bytes)})`]]),
+      ["health", healthText(s.health)],
       ...(s.limitBytesPerSecond === null
         ? []
         : [["limit", `${showBytes(s.limitBytesPerSecond)}/s in each direction`]]),
@@ -178,6 +194,10 @@ function advice(s: StatusReport, home: Pick<Home, "command">, run: string): stri
         `${home.command("pending retry")} tries again`,
     );
   }
+  // What else says the same does not say it twice.
+  for (const { part, state, found, todo: what } of s.health) {
+    if (state !== "ok" && part !== "link" && what !== null) todo.push(escapeText(`${found}: ${what}`));
+  }
   if (!s.running) todo.push(`nothing is mirrored while it does not run: ${run}`);
   return todo;
 }
@@ -205,6 +225,14 @@ function pendingText({ waiting, refused, held, bytes }: PendingCount): string {
   if (refused > 0) parts.push(`${refused.toLocaleString("en")} refused`);
   if (held > 0) parts.push(`${plural(held, "deletion")} to be confirmed`);
   return parts.join(", ");
+}
+
+/** The parts, or those that are not well. */
+function healthText(health: readonly Check[]): string {
+  const parts = [...new Set(health.map(({ part }) => part))];
+  const bad = parts.filter((part) => health.some((check) => check.part === part && check.state !== "ok"));
+  if (bad.length === 0) return `${parts.join(", ")}: all well`;
+  return `${bad.join(", ")}: see below${bad.length < parts.length ? "; the rest is well" : ""}`;
 }
 
 function linkText(peer: PeerReport, colours: Colours): string {

@@ -18,6 +18,8 @@ export interface PeerLinkStatus {
     readonly held: number;
     readonly bytes: number;
   };
+  /** By how much the peer's clock is ahead of this one's, in whole seconds; `null` when it is not known. */
+  readonly clockAheadMs: number | null;
   /** Whether everything that is observed here was acknowledged by the peer (nothing pending, trees compared). */
   readonly inSync: boolean;
 }

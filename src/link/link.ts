@@ -74,6 +74,7 @@ export class Link {
     { resolve: (reply: Reply) => void; reject: (error: unknown) => void }
   >();
   #hello: Hello | null = null;
+  #heard: number | null = null;
   #shared: ReadonlySet<Extension> = new Set();
   #headerExtensions = NO_EXTENSIONS;
   #credit = new Credit(Infinity);
@@ -146,9 +147,20 @@ export class Link {
     return this.#headerExtensions;
   }
 
-  /** Makes the link a full one. */
-  becomeFull(theirs: Hello, ours: Hello): void {
+  /** By how much the peer's clock is ahead of ours, milliseconds, as well as is known; `null` when it has not told its time. */
+  get clockAheadMs(): number | null {
+    if (this.#heard === null || this.#hello?.timeMs === undefined) return null;
+    return this.#hello.timeMs + (this.#clock.monotonic() - this.#heard) - this.#clock.now();
+  }
+
+  /**
+   * Makes the link a full one.
+   *
+   * @param heard When the peer's clock told the time that is in its hello, as our monotonic clock has it.
+   */
+  becomeFull(theirs: Hello, ours: Hello, heard: number | null = null): void {
     this.#hello = theirs;
+    this.#heard = heard;
     this.#shared = new Set([...theirs.extensions].filter((extension) => ours.extensions.has(extension)));
     this.#headerExtensions = {
       folders: this.has("folders"),

@@ -245,6 +245,7 @@ export class LinkManager {
   async #decideOn(link: Link, header: RawHeader): Promise<void> {
     const id = idOf(header);
     if (link.isClosed) return;
+    const heard = this.#parts.clock.monotonic();
     let theirs: Hello;
     try {
       theirs = parseHello(header);
@@ -256,9 +257,14 @@ export class LinkManager {
       return;
     }
     if (link.isClosed) return;
-    link.becomeFull(theirs, this.#parts.hello);
-    link.reply({ status: "ok", id, ...helloFields(this.#parts.hello) });
+    link.becomeFull(theirs, this.#parts.hello, heard);
+    link.reply({ status: "ok", id, ...this.#helloFields() });
     this.#up(link);
+  }
+
+  /** What we say of ourselves, with what our clock says now. */
+  #helloFields(): object {
+    return helloFields({ ...this.#parts.hello, timeMs: this.#parts.clock.now() });
   }
 
   /** Whether a fresh link stays; if so, the one before it is ended, and all that came by it is done with. */
@@ -339,10 +345,11 @@ export class LinkManager {
       () => link.close(new MirrorError("unreachable", `${peer.name} did not answer the hello within 10 s`)),
     );
     let reply;
+    const sent = this.#parts.clock.monotonic();
     try {
       reply = await link.request("control", {
         id: this.#parts.random.uuid(),
-        ...{ action: "hello", ...helloFields(this.#parts.hello) },
+        ...{ action: "hello", ...this.#helloFields() },
       });
     } catch (error) {
       // In TLS 1.3 this is how a listener that does not trust us ends a connection: before its first word.
@@ -355,6 +362,8 @@ export class LinkManager {
       link.close(new MirrorError("duplicate_link", "there is a link already, and it stays"));
       return;
     }
+    // In the middle between question and answer, as far as anybody can know.
+    const heard = (sent + this.#parts.clock.monotonic()) / 2;
     const before = this.#turn.get(peer.number) ?? Promise.resolve();
     const mine = before.then(async () => {
       if (link.isClosed) return;
@@ -364,7 +373,7 @@ export class LinkManager {
           return link.close(new MirrorError("duplicate_link", "there is a link already, and it stays"));
         }
         if (link.isClosed) return;
-        link.becomeFull(theirs, this.#parts.hello);
+        link.becomeFull(theirs, this.#parts.hello, heard);
       } else if (this.#current.has(peer.number)) {
         return link.close(new MirrorError("duplicate_link", "there is a link already, and it stays"));
       }

@@ -625,6 +625,7 @@ class PeerRun implements RunningPeer {
       sinceMs,
       reason: link === null ? reason : null,
       pending: this.#parts.store.pending.totals(peer.number),
+      clockAheadMs: inSeconds(link?.clockAheadMs ?? null),
       inSync: link !== null && this.#scanned && this.#observer!.idle() && sender.inSync,
     };
   }
@@ -653,7 +654,8 @@ class PeerRun implements RunningPeer {
         problems.push({ code: "peer_over_quota", message, sinceMs: over.sinceMs });
       }
       for (const held of readHeldDeletions(this.#parts.store, peer.number)) {
-        problems.push({ code: "deletion_guard", message: heldText(held, peer.name), sinceMs: held.sinceMs });
+        const message = heldText(this.#parts.store, peer, held);
+        problems.push({ code: "deletion_guard", message, sinceMs: held.sinceMs });
       }
       const full = this.#parts.store.pending.firstWithCode(peer.number, "no_space");
       if (full === null) continue;
@@ -664,4 +666,9 @@ class PeerRun implements RunningPeer {
     }
     return problems;
   }
+}
+
+/** Rounded, so that a peer at rest has no news. */
+function inSeconds(ms: number | null): number | null {
+  return ms === null ? null : Math.round(ms / 1000) * 1000;
 }

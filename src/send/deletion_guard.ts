@@ -24,6 +24,8 @@ const AGAIN_MS = 250;
 /** Files that have newly come to the peer and are remembered by their content. */
 const MAX_ARRIVALS = 50_000;
 const PAGE = 1_000;
+/** Paths that a message names. */
+const EXAMPLES = 4;
 
 export interface GuardParts {
   readonly peer: { readonly number: number; readonly name: string };
@@ -251,7 +253,7 @@ export class DeletionGuard {
         store.pending.hold(this.#peer, folder, "deletion_guard", reason);
       }
       writeHeldDeletions(store, this.#peer, held);
-      for (const each of fresh) this.#tell(each, heldText(each, peer.name), "warning");
+      for (const each of fresh) this.#tell(each, heldText(store, peer, each), "warning");
       for (const each of gone) {
         this.#tell(
           each,
@@ -269,13 +271,19 @@ export class DeletionGuard {
   }
 }
 
-/** What is held, in words. */
-export function heldText({ folder, deleted, of }: HeldDeletion, peer: string): string {
+/** What is held, in words, with some of the paths. */
+export function heldText(
+  store: Store,
+  peer: { readonly number: number; readonly name: string },
+  { folder, deleted, of }: HeldDeletion,
+): string {
+  const some = store.pending.heldIn(peer.number, folder, EXAMPLES).map(({ path }) => path);
+  const examples = some.length === 0 ? "" : ` (${some.join(", ")}${some.length < deleted ? ", …" : ""})`;
   return `${deleted} of the ${of} files in ${
     shown(folder)
-  } would be deleted on ${peer} at once: nothing of it is ` +
-    "deleted there before you say so with `mirrorsync confirm`. If they should be here, put them back " +
-    "(is a disk not mounted, or another folder watched?): then it goes on by itself";
+  } would be deleted on ${peer.name} at once${examples}: ` +
+    "nothing of it is deleted there before you say so with `mirrorsync confirm`. If they should be here, put them " +
+    "back (is a disk not mounted, or another folder watched?): then it goes on by itself";
 }
 
 function shown(folder: string): string {

@@ -148,6 +148,12 @@ export class Database implements Disposable {
     }
   }
 
+  /** What SQLite finds damaged in the file; empty when nothing is. Reads all of it. */
+  integrityProblems(): string[] {
+    const rows = this.all("PRAGMA integrity_check(10)").map((row) => String(row["integrity_check"]));
+    return rows.length === 1 && rows[0] === "ok" ? [] : rows;
+  }
+
   /** A number that changes when another process committed a change to the file. */
   foreignChanges(): number {
     return Number(this.get("PRAGMA data_version")!["data_version"]);

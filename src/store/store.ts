@@ -92,6 +92,11 @@ export class Store implements Disposable {
     return this.#db.foreignChanges();
   }
 
+  /** What is damaged in the file, each in a few words; empty when nothing is. Reads all of it. */
+  integrityProblems(): string[] {
+    return this.#db.integrityProblems();
+  }
+
   [Symbol.dispose](): void {
     this.#db[Symbol.dispose]();
   }

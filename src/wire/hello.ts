@@ -1,6 +1,7 @@
 import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Folding } from "../domain/plan.ts";
+import { formatTimestamp, parseTimestamp } from "../domain/timestamp.ts";
 
 /** The version of the protocol that this program speaks. */
 export const PROTOCOL_VERSION = 1;
@@ -35,6 +36,8 @@ export interface Hello {
   readonly windowBytes: number;
   /** Bytes a second that this side wants to receive at most; left out when it takes whatever comes. */
   readonly receiveBytesPerSecond?: number;
+  /** What the clock of this side said when it was sent, milliseconds of UTC. Nothing is decided by it. */
+  readonly timeMs?: number;
 }
 
 /** A window below this could not hold a single small operation. */
@@ -50,6 +53,7 @@ export function helloFields(hello: Hello): object {
     folds: { case: hello.folding.case, unicode: hello.folding.unicode },
     window: hello.windowBytes,
     ...(hello.receiveBytesPerSecond === undefined ? {} : { rate: hello.receiveBytesPerSecond }),
+    ...(hello.timeMs === undefined ? {} : { time: formatTimestamp(hello.timeMs) }),
   };
 }
 
@@ -59,7 +63,7 @@ export function helloFields(hello: Hello): object {
  * @throws {MirrorError} `bad_hello` naming the field.
  */
 export function parseHello(header: RawHeader): Hello {
-  const { version, extensions, name, process, folds, window, rate } = header;
+  const { version, extensions, name, process, folds, window, rate, time } = header;
   if (typeof version !== "number" || !Number.isInteger(version) || version < 1) throw bad("version");
   if (!Array.isArray(extensions) || !extensions.every((e) => typeof e === "string")) throw bad("extensions");
   if (typeof name !== "string" || name.length > 256) throw bad("name");
@@ -71,6 +75,7 @@ export function parseHello(header: RawHeader): Hello {
     throw bad("window");
   }
   if (rate !== undefined && !(typeof rate === "number" && rate >= 1)) throw bad("rate");
+  const timeMs = time === undefined ? undefined : readTime(time);
   const offered = new Set<unknown>(extensions);
   return {
     version,
@@ -80,7 +85,17 @@ export function parseHello(header: RawHeader): Hello {
     folding: { case: foldsCase, unicode },
     windowBytes: window,
     ...(rate === undefined ? {} : { receiveBytesPerSecond: rate }),
+    ...(timeMs === undefined ? {} : { timeMs }),
   };
+}
+
+function readTime(time: unknown): number {
+  if (typeof time !== "string") throw bad("time");
+  try {
+    return parseTimestamp(time);
+  } catch {
+    throw bad("time");
+  }
 }
 
 function bad(field: string): MirrorError {

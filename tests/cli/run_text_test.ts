@@ -23,6 +23,7 @@ function bert(over: Partial<PeerLinkStatus> = {}): PeerLinkStatus {
     sinceMs: NOW,
     reason: null,
     pending: { waiting: 0, refused: 0, held: 0, bytes: 0 },
+    clockAheadMs: 0,
     inSync: true,
     ...over,
   };
