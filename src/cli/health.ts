@@ -33,6 +33,8 @@ const LARGE_WAL_BYTES = 256 * 1024 * 1024;
 const CLOCK_MS = 60_000;
 /** A watched folder that was not looked through for so many scan intervals. */
 const SCAN_INTERVALS = 3;
+/** Until then it is no wonder that the first scan has not begun. */
+const FIRST_SCAN_MS = 10_000;
 
 /** What is looked at of a home: sizes in bytes, `null` where they are not known. */
 export interface HomeFacts {
@@ -109,12 +111,14 @@ function watcherCheck({ running, watcher }: Omit<StatusReport, "health">): Check
 }
 
 function scanCheck(
-  { running, scan }: Omit<StatusReport, "health">,
+  { running, started, scan }: Omit<StatusReport, "health">,
   { scanIntervalMs, nowMs }: HomeFacts,
 ): Check {
   if (!running) return ok("scan", "not running");
   if (scan.running) return ok("scan", "watched/ is being looked through now");
   if (scan.last === null) {
+    const isNew = started !== null && nowMs - Date.parse(started) < FIRST_SCAN_MS;
+    if (isNew) return ok("scan", "watched/ is looked through for the first time");
     return warning(
       "scan",
       "watched/ was not looked through yet",

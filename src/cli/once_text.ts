@@ -19,7 +19,11 @@ export function onceReport(
   home: Pick<Home, "command">,
 ): string[] {
   const left = result.left > 0
-    ? [`${plural(result.left, "path")} not delivered:`, ...leftLines(result.left, rows, home)]
+    ? [
+      ...last.problems.map(({ message }) => escapeText(message)),
+      `${plural(result.left, "path")} not delivered:`,
+      ...leftLines(result.left, rows, home),
+    ]
     : [];
   if (!result.reached) {
     const reasons = last.peers.map((peer) =>

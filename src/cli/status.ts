@@ -34,6 +34,7 @@ export function addStatus(program: Command, action: Action): void {
 }
 
 async function status({ home, output }: Context): Promise<number> {
+  await home.mustBeInitialised();
   const { config, problem } = await configOrProblem(home.configPath);
   using store = home.openStore();
   const report = await reportOf(home, store, config, problem);

@@ -48,7 +48,7 @@ Deno.test("a new config holds the address that was asked for, and its commented 
 Deno.test("every key is read; relative folders are relative to the file's folder", () => {
   const config = parseConfig(
     'name = "Anna\'s laptop"\nlisten = "0.0.0.0:1"\nwatched = "w"\nsynced = "../s"\npeer = "h"\nnotify = true\n' +
-      'scan_interval = "90s"\nlog_days = 7\naudit_days = 800\nquota = "20GB"\nlimit = "500KB/s"\n',
+      'scan_interval = "90s"\nlog_days = 7\naudit_days = 800\nquota = "20GB"\ntrash = false\ntrash_days = 3\ntrash_size = "1.5GiB"\nlimit = "500KB/s"\n',
     FILE,
   );
   assert.deepEqual(config, {
@@ -64,6 +64,9 @@ Deno.test("every key is read; relative folders are relative to the file's folder
       auditDays: 800,
       limitBytesPerSecond: 500_000,
       quotaBytes: 20e9,
+      trash: false,
+      trashDays: 3,
+      trashBytes: 1.5 * 1024 ** 3,
     },
   });
 });
@@ -93,6 +96,11 @@ Deno.test("wrong types and unknown keys are refused with key, line and what is e
   assertRefused("log_days = 1.5", /log_days/);
   assertRefused('limit = "2 Mb"', /line 1: limit must be bytes a second.*: "2 Mb" is not clear.*bits/);
   assertRefused('quota = "20 Gb"', /line 1: quota must be a number of bytes.*: "20 Gb" is not clear.*bits/);
+  assertRefused("trash_days = 0", /trash_days must be a whole number of days/);
+  assertRefused('trash = "yes"', /trash must be true or false, not "yes"/);
+  for (const value of ["0", '"none"', "-1", '"5 Gb"', "true"]) {
+    assertRefused(`trash_size = ${value}`, /trash_size must be a number of bytes, not 0: "10GB"/);
+  }
   assertRefused("audit_days = 0", /audit_days must be a whole number of days/);
   assertRefused("limit = -5", /limit must be bytes a second.*: -5 is negative/);
   assertRefused("limit = true", /limit must be bytes a second, 1KB\/s or more \(2MB\/s.*not true/);

@@ -25,6 +25,7 @@ const OPERATOR = [
     "verify",
     "service status",
   ],
+  ...["trash list", "restore", "confirm", "doctor"],
   ...["logout", "passwd"],
 ];
 

@@ -195,6 +195,5 @@ Deno.test("a pending path is a line, with its reason below", () => {
     since: "2026-11-22T10:00:00.000Z",
     movedTo: null,
     movedFrom: null,
-    confirmed: false,
   });
 });

@@ -163,3 +163,95 @@ Deno.test("safety: a folder that goes is held, status and pending say why, confi
   await assertContained(a.watched, b.synced);
   assert.equal((await json(b, "restore", "photos", "--to", `${pair.world.folder}/back`)).files, 60);
 });
+
+interface Check {
+  readonly part: string;
+  readonly state: string;
+  readonly found: string;
+  readonly todo: string | null;
+}
+
+async function checks(peer: Peer, status: number): Promise<Check[]> {
+  const said = await command(peer, "doctor", "--json");
+  assert.equal(said.status, status, said.out + said.err);
+  return (jsonValues(said.out)[0] as { checks: Check[] }).checks;
+}
+
+Deno.test("safety: doctor and status say what is well, and what is wrong with what to do", async () => {
+  await using pair = await runningPair();
+  const { a, b } = pair;
+  await put(`${a.watched}/f`, "content");
+  await assertMirrored(a.watched, b.synced);
+  await eventually("the run has told of its link", async () => {
+    assert.match(
+      (await command(a, "status")).out,
+      /health +link, disk, watcher, scan, database, clock: all well\n/,
+    );
+  });
+  const well = await checks(a, 0);
+  assert.deepEqual(well.filter(({ state }) => state !== "ok"), []);
+  const parts = [
+    "config",
+    "identity",
+    "certificate",
+    "folders",
+    "disk",
+    "port",
+    "limits",
+    "database",
+    "watcher",
+    "scan",
+    "clock",
+    "peer",
+  ];
+  assert.deepEqual([...new Set(well.map(({ part }) => part))].sort(), parts.sort());
+  assert.match((await command(a, "doctor")).out, /✓ clock +the clocks here and on bert agree\n/);
+  const status = await json(a, "status");
+  assert.equal((status.peers as { clockAheadMs: number }[])[0]!.clockAheadMs, 0);
+
+  // The other side is away.
+  await b.stop();
+  await eventually("it is noticed", async () => {
+    assert.match((await command(a, "status")).out, /health +link: see below; the rest is well/);
+  });
+  const away = await checks(a, 1);
+  const peer = away.find(({ part }) => part === "peer")!;
+  assert.equal(peer.state, "failed");
+  assert.match(peer.found, /bert cannot be reached: .*127\.0\.0\.1/);
+  assert.match(peer.todo!, /see that mirrorsync runs there/);
+
+  // Somebody else has the port, a folder is missing, the config cannot be read, the certificates have been mixed up.
+  await a.stop();
+  await b.start();
+  {
+    using _other = Deno.listen({ hostname: "127.0.0.1", port: a.port });
+    await Deno.rename(a.synced, `${a.synced}-away`);
+    await Deno.writeTextFile(`${a.home}/mirrorsync.toml`, `listen = "${a.address}"\nno_such_key = 1\n`);
+    const wrong = await checks(a, 1);
+    const of = (part: string) => wrong.filter((check) => check.part === part && check.state === "failed");
+    assert.match(of("config")[0]!.found, /there is no key no_such_key/);
+    assert.match(of("folders")[0]!.found, /the synced folder .* does not exist/);
+    assert.match(of("folders")[0]!.todo!, /nothing is deleted on a peer/);
+    assert.match(of("disk")[0]!.found, /synced .*cannot be looked at/);
+    await Deno.writeTextFile(`${a.home}/mirrorsync.toml`, `listen = "${a.address}"\n`);
+    assert.match((await checks(a, 1)).find(({ part }) => part === "port")!.found, /another program has it/);
+    // Nothing runs here: the peer is tried all the same.
+    assert.match(
+      (await checks(a, 1)).find(({ part }) => part === "peer")!.found,
+      /bert answers at .*, is who it should be, and takes us/,
+    );
+  }
+  await Deno.rename(`${a.synced}-away`, a.synced);
+  await b.ok("peer", "remove", "anna");
+  assert.match(
+    (await checks(a, 1)).find(({ part }) => part === "peer")!.found,
+    /does not trust this peer's certificate|trusts no peer yet/,
+  );
+  await Deno.copyFile(`${b.home}/cert.pem`, `${a.home}/cert.pem`);
+  const mixed = await checks(a, 1);
+  assert.deepEqual(mixed.map(({ part, state }) => `${part} ${state}`), [
+    "config ok",
+    "identity failed",
+    "database ok",
+  ]);
+});
