@@ -174,6 +174,7 @@ Deno.test("what is done in one watched folder is done in the other's synced fold
 
   await t.step("a whole tree that is deleted", async () => {
     await Deno.remove(`${a.watched}/project 2`, { recursive: true });
+    await a.confirmDeletions();
     await assertGone(`${b.synced}/project 2`);
     await assertBothMirrored(peers);
   });
@@ -247,6 +248,7 @@ Deno.test("names of every kind arrive as they are", async (t) => {
     await assertBothMirrored(peers);
     await Deno.remove(`${a.watched}/files`, { recursive: true });
     await Deno.remove(`${a.watched}/folders`, { recursive: true });
+    await a.confirmDeletions();
     await assertGone(`${b.synced}/files`);
     await assertGone(`${b.synced}/folders`);
   });
@@ -535,6 +537,7 @@ Deno.test("thousands of small files, made, edited and deleted as fast as the dis
     async () => assert.deepEqual(await a.query("SELECT * FROM pending"), []),
   );
   await Deno.remove(a.watched + "/d0", { recursive: true });
+  await a.confirmDeletions();
   await assertBothMirrored(peers, 60_000);
   assert.equal(await exists(`${b.synced}/d0`), false);
 });

@@ -249,6 +249,15 @@ export class Peer {
     return code;
   }
 
+  /** Waits until deletions are held because they are so many, and confirms them. */
+  async confirmDeletions(): Promise<void> {
+    await eventually("deletions are held", async () => {
+      const rows = await this.query("SELECT count(*) AS n FROM pending WHERE state = 'held'");
+      assert.ok(Number(rows[0]?.n) > 0);
+    });
+    await this.ok("confirm");
+  }
+
   /** Stops `run`, if it runs, as a user would; that has to end with 0. */
   async stop(): Promise<void> {
     const running = this.running;
