@@ -51,10 +51,16 @@ export class Backlog {
    * The next row that may go; `null` when the pass has ended.
    *
    * @param large Whether there is room for a large file.
+   * @param deletions Whether deletions may go at all; if not, they are not even read.
    */
-  next(nowMs: number, large: boolean, mayGo: (row: Pending) => boolean): Pending | null {
+  next(
+    nowMs: number,
+    large: boolean,
+    deletions: boolean,
+    mayGo: (row: Pending) => boolean,
+  ): Pending | null {
     return this.#from(this.#small, nowMs, mayGo) ?? (large ? this.#from(this.#large, nowMs, mayGo) : null) ??
-      this.#from(this.#deletions, nowMs, mayGo);
+      (deletions ? this.#from(this.#deletions, nowMs, mayGo) : null);
   }
 
   #from(lane: Lane, nowMs: number, mayGo: (row: Pending) => boolean): Pending | null {

@@ -8,7 +8,6 @@ import { Slices } from "../domain/slices.ts";
 import type { StatedPath } from "../store/acked.ts";
 import { type HeldDeletion, readHeldDeletions, writeHeldDeletions } from "../store/held_deletions.ts";
 import { localNote } from "../store/log.ts";
-import type { Pending } from "../store/pending.ts";
 import type { Store } from "../store/store.ts";
 
 /** What is deleted within this time counts as deleted at once. */
@@ -68,9 +67,9 @@ export class DeletionGuard {
     this.#hasHeld = readHeldDeletions(parts.store, this.#peer).length > 0;
   }
 
-  /** Whether a deletion may go now. One that is held is not even asked about: it is not due. */
-  mayDelete(row: Pick<Pending, "confirmed">): boolean {
-    return this.#open || row.confirmed;
+  /** Whether deletions may go now that are not held. */
+  get mayDelete(): boolean {
+    return this.#open;
   }
 
   /** Whether everything in a folder may be deleted because something else takes its place. */

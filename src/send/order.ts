@@ -20,7 +20,7 @@ export interface InFlight {
 export type Ready =
   & Pick<
     Pending,
-    "path" | "action" | "kind" | "sizeBytes" | "attempts" | "movedTo" | "movedFrom" | "confirmed"
+    "path" | "action" | "kind" | "sizeBytes" | "attempts" | "movedTo" | "movedFrom"
   >
   /** What was just observed at a path where the peer has nothing, so that the database need not be asked. */
   & { readonly created?: Observation };
@@ -45,14 +45,14 @@ export class Order {
   /** Paths that are being moved, the old ones and the new ones: nothing at or below them goes. */
   readonly #held = new Set<RelativePath>();
 
-  readonly #mayDelete: (row: Ready) => boolean;
+  readonly #mayDelete: () => boolean;
 
-  /** @param mayDelete Whether a deletion may go as far as others are concerned that may belong to it. */
+  /** @param mayDelete Whether deletions may go; whoever said no begins a new pass when they may. */
   constructor(
     store: Store,
     peer: number,
     inFlight: ReadonlyMap<RelativePath, InFlight>,
-    mayDelete: (row: Ready) => boolean,
+    mayDelete: () => boolean,
   ) {
     this.#mayDelete = mayDelete;
     this.#store = store;
@@ -156,7 +156,8 @@ export class Order {
         ? row.kind === "folder"
         : row.sizeBytes > SMALL_BYTES && !largeFits;
       if (later || !this.#mayGo(row)) {
-        this.#backlog.restart();
+        // Deletions that may not go are all looked at again when they may.
+        if (row.action !== "delete" || this.#mayDelete()) this.#backlog.restart();
         continue;
       }
       const parent = row.action === "delete" ? null : this.#parentToMake(row.path, nowMs, made);
@@ -181,7 +182,6 @@ export class Order {
         attempts: 0,
         movedTo: null,
         movedFrom: null,
-        confirmed: false,
         created,
       };
     }
@@ -190,7 +190,12 @@ export class Order {
   }
 
   #nextOfBacklog(nowMs: number, largeFits: boolean): Pending | null {
-    return this.#backlog.next(nowMs, largeFits, (row) => !this.#inFlight.has(row.path) && this.#mayGo(row));
+    return this.#backlog.next(
+      nowMs,
+      largeFits,
+      this.#mayDelete(),
+      (row) => !this.#inFlight.has(row.path) && this.#mayGo(row),
+    );
   }
 
   /** The topmost folder above a path that is still to be made. */
@@ -213,7 +218,7 @@ export class Order {
       if (this.#blocked.size === 0) return true;
       return ![...ancestorsOf(row.path), row.path].some((path) => this.#blocked.has(path));
     }
-    if (!this.#mayDelete(row)) return false;
+    if (!this.#mayDelete()) return false;
     // The file lives on under another name: the old copy stays until the peer has the new one.
     if (row.movedTo !== null && this.#store.pending.get(this.#peer, row.movedTo)?.state === "waiting") {
       return false;

@@ -104,7 +104,7 @@ export class Sender {
         this.wake();
       },
     });
-    this.#order = new Order(parts.store, this.#peer, this.#inFlight, (row) => this.#guard.mayDelete(row));
+    this.#order = new Order(parts.store, this.#peer, this.#inFlight, () => this.#guard.mayDelete);
     this.#moves = new Moves(parts, this.#peer, this.#inFlight);
     replanAll(parts.store, this.#peer, parts.clock.now());
   }
