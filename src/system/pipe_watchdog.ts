@@ -59,7 +59,8 @@ export class PipeWatchdog {
   /** Takes notice of an event, of whatever; tells whether it is the heartbeat, which is nobody else's business. */
   hears(event: Deno.FsEvent): boolean {
     this.#heard = true;
-    const isBeat = event.paths.includes(this.heartbeat);
+    // That events were lost is told of all paths that are watched.
+    const isBeat = event.flag !== "rescan" && event.paths.includes(this.heartbeat);
     this.#heardBeat ||= isBeat;
     return isBeat;
   }

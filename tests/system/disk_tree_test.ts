@@ -284,6 +284,23 @@ diskTest("the watcher tells of closes, renames and deletions below the root", as
   });
 }, !linux);
 
+diskTest("of every file that is made the watcher tells, or that events were lost", async (tree, root) => {
+  await watched(tree, async (seen) => {
+    // Faster than anybody could begin to watch all the new folders, and more than the system keeps ready.
+    const files: string[] = [];
+    for (let i = 0; i < 3000; i++) {
+      const folder = `d${i % 7}/e${i % 11}`;
+      if (i < 77) Deno.mkdirSync(`${root}/${folder}`, { recursive: true });
+      Deno.writeTextFileSync(`${root}/${folder}/file ${i}`, "x");
+      files.push(`${folder}/file ${i}`);
+    }
+    await eventually("all is told, or that some is not", () => {
+      const told = new Set(seen.flatMap((event) => event.paths));
+      assert(seen.some((event) => event.kind === "lost") || files.every((path) => told.has(path)));
+    });
+  });
+}, !linux);
+
 Deno.test("errors name the path and the cause", () => {
   const denied = toFileError(new Deno.errors.PermissionDenied("x"), "read", "a/b");
   assert.equal(denied.message, "no permission to read a/b");
