@@ -12,6 +12,12 @@ export type RelativePath = string & { readonly [brand]: "RelativePath" };
 export const MAX_PATH_BYTES = 4096;
 
 /**
+ * The most parts of a path that travel. What the runtime does to open a file grows with the square of them, and each new folder is
+ * opened to be flushed: with 2,000, which 4,096 bytes have room for, one operation would keep all others waiting for minutes.
+ */
+export const MAX_PATH_PARTS = 128;
+
+/**
  * The folder at the top of `synced/` in which content is staged (the same file system, so that a rename is atomic).
  * No path with this name as a component is ever sent or accepted.
  */
@@ -38,7 +44,7 @@ export function utf8Length(text: string): number {
  * Reads a path from the wire or from a disk.
  *
  * @throws {MirrorError} `bad_path` with the rule that is broken, `reserved_name` for MirrorSync's own staging folder,
- * `name_too_long` past 4,096 bytes.
+ * `name_too_long` past 4,096 bytes or 128 parts.
  */
 export function parseRelativePath(text: string): RelativePath {
   const shown = JSON.stringify(text.length > 200 ? text.slice(0, 200) + "…" : text);
@@ -55,6 +61,9 @@ export function parseRelativePath(text: string): RelativePath {
   }
   if (text.normalize("NFC") !== text) {
     throw new MirrorError("bad_path", `the path ${shown} is not in Unicode form NFC`);
+  }
+  if (depthOf(text) > MAX_PATH_PARTS) {
+    throw new MirrorError("name_too_long", `the path ${shown} has more than ${MAX_PATH_PARTS} parts`);
   }
   for (const component of text.split("/")) {
     if (component === "") throw new MirrorError("bad_path", `the path ${shown} has an empty component`);

@@ -3,7 +3,14 @@ import type { Operation } from "../domain/header.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { FileStat } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
-import { ancestorsOf, isBelow, joinPath, parentOf, type RelativePath } from "../domain/relative_path.ts";
+import {
+  ancestorsOf,
+  isBelow,
+  joinPath,
+  parentOf,
+  parseRelativePath,
+  type RelativePath,
+} from "../domain/relative_path.ts";
 import type { Slices } from "../domain/slices.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Store } from "../store/store.ts";
@@ -78,7 +85,7 @@ export class Mover {
     if (store.synced.get(peer, from) === null || store.synced.hasOthersAt(peer, from)) {
       throw cannot(from, "it is not yours alone");
     }
-    await this.#mustBeAsLeft(peer, from, slices);
+    await this.#mustBeAsLeft(peer, from, path, slices);
     const toFlush = await this.#makeParents(path);
     store.transaction(() => store.moves.begin({ peer, from, path, kind: "folder", inode: 0, mtimeMs: 0 }));
     await tree.rename(from, path);
@@ -89,14 +96,18 @@ export class Mover {
     });
   }
 
-  /** Everything in the folder must be this peer's, and as it left it: what somebody else put there stays where it is. */
-  async #mustBeAsLeft(peer: number, folder: RelativePath, slices: Slices): Promise<void> {
+  /**
+   * Everything in the folder must be this peer's, and as it left it: what somebody else put there stays where it is. And nothing in it
+   * may get a path that could not have come by itself.
+   */
+  async #mustBeAsLeft(peer: number, folder: RelativePath, to: RelativePath, slices: Slices): Promise<void> {
     const { tree, store } = this.#parts;
     let found = 0;
     const open: string[] = [folder];
     for (let next = open.pop(); next !== undefined; next = open.pop()) {
       for (const { name, stat } of await tree.list(next)) {
         const path = joinPath(next, name) as RelativePath;
+        mustBePath(to + path.slice(folder.length));
         const row = store.synced.get(peer, path);
         // A folder without a row was made for what the peer put into it.
         const same = row === null
@@ -267,6 +278,15 @@ export async function recoverMoves(parts: Pick<MoverParts, "tree" | "store">): P
       now.inode === inode && inode !== 0;
     if (twice) await tree.unlink(from);
     store.moves.clear();
+  }
+}
+
+/** @throws {MirrorError} `cannot_move` when something that is moved along would get a path that is none. */
+function mustBePath(path: string): void {
+  try {
+    parseRelativePath(path);
+  } catch (error) {
+    throw cannot(path, messageOf(error));
   }
 }
 

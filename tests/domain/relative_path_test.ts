@@ -7,6 +7,7 @@ import {
   isBelow,
   joinPath,
   MAX_PATH_BYTES,
+  MAX_PATH_PARTS,
   nameOf,
   parentOf,
   parseRelativePath,
@@ -67,6 +68,12 @@ Deno.test("the longest path and the longest name, in bytes", () => {
   for (const { path } of vectors.tooLongAName) {
     assert.throws(() => checkNameOn("unix", parseRelativePath(path)), withCode("name_too_long"));
   }
+});
+
+Deno.test("the deepest path", () => {
+  const deepest = Array(MAX_PATH_PARTS).fill("x").join("/");
+  assert.equal(parseRelativePath(deepest), deepest);
+  assert.throws(() => parseRelativePath(`${deepest}/x`), withCode("name_too_long"));
 });
 
 Deno.test("the parts of a path", () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { MAX_PATH_PARTS } from "../../src/domain/relative_path.ts";
 import { eventually } from "../helpers/eventually.ts";
 import type { JsonObject } from "../helpers/json.ts";
 import { operation } from "../helpers/plain_client.ts";
@@ -168,4 +169,15 @@ Deno.test("moves: one that comes twice is answered again and does nothing", asyn
   await anna.accepted(operation("update", "x/y/c.txt", "new"), "new");
   await anna.accepted(operation("delete", "x/y/e/b.txt", ""));
   assert.equal(await exists(`${bench.synced}/x/y/e/b.txt`), false);
+});
+
+Deno.test("moves: nothing gets a path by being moved along that could not have come by itself", async () => {
+  await using bench = await ReceiveBench.open();
+  const anna = bench.link();
+  const half = Array(MAX_PATH_PARTS / 2).fill("x").join("/");
+  await anna.accepted(operation("create", `d/${half}/a.txt`, "aaa"), "aaa");
+  await anna.accepted(folder("create", "d"));
+  assert.equal((await anna.refused(moveFolder("d", `e/${half}`))).code, "cannot_move");
+  assert.equal(await exists(`${bench.synced}/d/${half}/a.txt`), true);
+  await anna.accepted(moveFolder("d", "e/f"));
 });

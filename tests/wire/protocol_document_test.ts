@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { parseRawHeader } from "../../src/domain/header.ts";
 import { isPermanentRefusal } from "../../src/domain/mirror_error.ts";
-import { MAX_PATH_BYTES, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
+import { MAX_PATH_BYTES, MAX_PATH_PARTS, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
 import { FRAME_COST_BYTES } from "../../src/link/credit.ts";
 import { DEFAULT_PORT } from "../../src/link/address.ts";
 import { HANDSHAKE_DEADLINE_MS } from "../../src/link/tls_listener.ts";
@@ -126,6 +126,7 @@ Deno.test("the document's names and numbers are those of the code", async () => 
   const limits = new Map(table("limit").map(([what, value]) => [what, value]));
   assert.equal(limits.get("header"), `${MAX_HEADER_BYTES} bytes`);
   assert.equal(limits.get("`path`"), `${MAX_PATH_BYTES} bytes of UTF-8`);
+  assert.equal(limits.get("parts of a `path` (names between `/`)"), String(MAX_PATH_PARTS));
 
   const text = DOCUMENT.replaceAll(/\s+/g, " ");
   for (
