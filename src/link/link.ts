@@ -86,6 +86,7 @@ export class Link {
   #owed = 0;
   #windowBytes = PLAIN_WINDOW_BYTES;
   #wakeOwed: () => void = () => {};
+  #framesRead = 0;
   #bytesSeen = 0;
   #bytesSent = 0;
   /** A ping of ours has not had its turn yet. */
@@ -135,6 +136,11 @@ export class Link {
 
   get bytesRead(): number {
     return this.#reader.bytesRead;
+  }
+
+  /** Frames of any kind that have begun to come, those included that no handler is told of. */
+  get framesRead(): number {
+    return this.#framesRead;
   }
 
   /** Whether both sides have the extension. */
@@ -205,6 +211,7 @@ export class Link {
         // What had come before the end and was not read yet is part of what has ended: it must take no effect any more.
         if (this.#ended !== null) return this.#ended;
         if (head === null) return null;
+        this.#framesRead++;
         let header: RawHeader;
         try {
           header = parseRawHeader(head.headerBytes);

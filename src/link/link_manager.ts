@@ -151,7 +151,9 @@ export class LinkManager {
         if (isFirst && !this.#plainLinkFits(l)) return;
         return this.#parts.onFrame(l, header, content);
       }
-      if (!isFirst) return l.refuse(idOf(header), "bad_hello", "a hello must be the first frame of a link");
+      if (l.framesRead > 1) {
+        return l.refuse(idOf(header), "bad_hello", "a hello must be the first frame of a link");
+      }
       await this.#answerHello(l, header);
     });
   }

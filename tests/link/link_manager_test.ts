@@ -477,12 +477,15 @@ Deno.test("links: a hello that is not the first frame, or makes no sense, is ref
   const late = await plain.refused({ id: "2", action: "hello", ...helloFields(helloOf("b")) });
   assert.equal(late.code, "bad_hello");
   await plain.accepted(operation("create", "b", "b"), "b");
+  const pinged = new FarEnd(hub.listeners.get("anna")!(BERT));
+  await pinged.accepted({ id: "1", action: "ping" });
+  const afterPing = await pinged.refused({ id: "2", action: "hello", ...helloFields(helloOf("b")) });
+  assert.equal(afterPing.code, "bad_hello");
   const broken = new FarEnd(hub.listeners.get("anna")!(BERT));
   assert.equal((await broken.refused({ id: "1", action: "hello", version: "one" })).code, "bad_hello");
   await broken.accepted(operation("create", "c", "c"), "c");
   assert.deepEqual(anna.ups, []);
-  plain.close();
-  broken.close();
+  for (const end of [plain, pinged, broken]) end.close();
   await anna.manager.stop();
 });
 
