@@ -22,6 +22,7 @@ import { initialise } from "./initialise.ts";
 import { defaultListenAddress } from "./listen_address.ts";
 import { onceReport } from "./once_text.ts";
 import type { Output } from "./output.ts";
+import { tellOwnDates } from "./own_dates.ts";
 import { pairingSteps } from "./pairing.ts";
 import { reportError } from "./report_error.ts";
 import { FOLDERS_FACT } from "./run_fact.ts";
@@ -97,6 +98,7 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
   noteSettings(store, config, actor, Date.now());
   using reporter = makeReporter(output, Date.now);
   const name = config.name ?? identity.name;
+  tellOwnDates(identity, Date.now(), (event) => reporter.tell(event));
   if (store.peers.list().length === 0) {
     const message = `no peer is trusted yet: ${home.command("invite")}`;
     if (flags.once) throw new MirrorError("not_trusted", message);

@@ -79,7 +79,7 @@ export function notTrustedThere(peer: string, ownFingerprint: string, cause: unk
         formatFingerprint(ownFingerprint)
       }). Either it has removed this peer, or this peer has a new identity that was not ` +
       "announced (its home was made anew, or put back from an old backup): pair anew, with `mirrorsync invite` there and " +
-      "`mirrorsync join` here",
+      "`mirrorsync join` here. Or one of the two clocks is wrong: `mirrorsync log --audit` there says which it is",
     { cause },
   );
 }

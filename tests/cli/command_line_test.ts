@@ -316,3 +316,16 @@ Deno.test("a damaged identity and a damaged database are named, and left as they
     assertFails(await at("log"), 1, /mirrorsync\.db cannot be used/);
   });
 });
+
+Deno.test("run says that its own certificate is not valid yet, which no peer would take", async () => {
+  await withHome(async (at, home, folder) => {
+    await at("init", "--name", "anna");
+    const { certificatePem, keyPem } = await createCertificate("anna", Date.now() + 3 * 86_400_000);
+    await Deno.writeTextFile(home.certificatePath, certificatePem);
+    await Deno.writeTextFile(`${home.directory}/key.pem`, keyPem);
+    for (const name of ["w", "s"]) await Deno.mkdir(`${folder}/${name}`);
+    const done = await at("run", "--watched", `${folder}/w`, "--synced", `${folder}/s`, "--once");
+    assert.equal(done.status, 4);
+    assert.match(done.err, /certificate is not valid before .*set this computer's clock/);
+  });
+});
