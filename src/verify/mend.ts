@@ -32,7 +32,7 @@ export interface MendParts {
  * of the damaged ones, and takes its place only if it has exactly the SHA-256 that is remembered, and the damaged file is to the last
  * moment as it was when it was read. In every other case nothing is changed.
  *
- * @returns What was damaged.
+ * @returns What was damaged; nothing if the file is as it should be: whoever asks for a repair need not be right.
  * @throws {MirrorError} or {FileError} saying why it could not be repaired.
  */
 export async function mendWatched(parts: MendParts, path: RelativePath): Promise<readonly ByteRange[]> {
@@ -44,6 +44,7 @@ export async function mendWatched(parts: MendParts, path: RelativePath): Promise
   try {
     if (!expected.isAsLeft(file.opened)) throw changed(path);
     const slices = new Slices(clock, () => true);
+    if (await isGood(parts, file, expected.hash, slices)) return [];
     const list = expected.sizeBytes <= SMALL_BYTES ? null : await parts.listFor(expected.hash);
     const ranges = await damagedRanges(file, list, slices, parts.stopped);
     if (ranges === null) throw stoppedError();
@@ -68,6 +69,24 @@ export async function mendWatched(parts: MendParts, path: RelativePath): Promise
     if (staged !== null) await tree.unlink(staged);
     await tidy(tree);
   }
+}
+
+/** Whether the file has the content that it should have; not, if it cannot be read. */
+async function isGood(
+  { stopped }: MendParts,
+  file: ReadHandle,
+  expectedHash: string,
+  slices: Slices,
+): Promise<boolean> {
+  let found: string | null;
+  try {
+    found = await hashOpen(file, { slices, stopped, onRead: () => {} });
+  } catch (error) {
+    if (error instanceof FileError) return false;
+    throw error;
+  }
+  if (found === null) throw stoppedError();
+  return found === expectedHash;
 }
 
 /** Removes what an interrupted repair has left in `watched/`. */

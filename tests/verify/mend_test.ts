@@ -98,6 +98,20 @@ Deno.test("mend: wrong, short or no bytes from the peer change nothing", async (
   }
 });
 
+Deno.test("mend: a file that is as it should be is left alone, and nothing is fetched, whatever the peer says", async () => {
+  await using it = await damaged();
+  await Deno.writeFile(it.file, GOOD);
+  const stat = (await it.parts.tree.lstat(PATH))!;
+  it.parts.store.observed.put({
+    ...it.parts.store.observed.get(PATH)!,
+    ...{ mtimeMs: stat.mtimeMs, ctimeMs: stat.ctimeMs },
+  });
+  const fetch: MendParts["fetch"] = () => Promise.reject(new Error("nothing need be fetched"));
+  assert.deepEqual(await mendWatched({ ...it.parts, fetch }, PATH), []);
+  assert.deepEqual(await it.parts.tree.lstat(PATH), stat, "not even replaced by the same content");
+  assert.deepEqual(it.parts.store.log.newest(5, null), []);
+});
+
 Deno.test("mend: what a killed repair has left is swept, and nothing else", async () => {
   await using it = await damaged();
   const staging = `${it.root}/.mirrorsync-staging`;
