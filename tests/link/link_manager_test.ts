@@ -522,3 +522,26 @@ Deno.test("links: connections on which a peer says nothing are bounded, and keep
   assert.equal(other.ended, false, "another peer's are its own affair");
   await anna.manager.stop();
 });
+
+Deno.test("links: a peer holds so many links without a hello at once, and one more is closed", async () => {
+  const clock = new ManualClock();
+  const hub = new Hub();
+  const anna = new Side(ANNA, clock, hub, [peer(BERT, null)]);
+  hub.listen("anna", ANNA, (connection) => anna.manager.accept(connection));
+  anna.manager.start();
+  const open = () => new FarEnd(hub.listeners.get("anna")!(BERT));
+  const held: FarEnd[] = [];
+  for (let i = 0; i < 16; i++) {
+    held.push(open());
+    await held[i]!.accepted(operation("create", `${i}`, "x"), "x");
+  }
+  const tooMuch = open();
+  await tooMuch.send(operation("create", "too much", "x"), "x");
+  await turns();
+  assert.equal(tooMuch.ended, true);
+  await held[0]!.accepted(operation("create", "still served", "x"), "x");
+  held.pop()!.close();
+  await turns();
+  await open().accepted(operation("create", "in its place", "x"), "x");
+  await anna.manager.stop();
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually, within } from "../helpers/eventually.ts";
-import { assertFile, assertGone, assertMirrored, filesWithContent, put } from "../helpers/tree.ts";
+import { assertFile, assertGone, assertMirrored, exists, filesWithContent, put } from "../helpers/tree.ts";
 import { assertAtRest, copiesIn } from "../receive/support.ts";
 import { type Home, Pair } from "./pair.ts";
 
@@ -265,6 +265,23 @@ Deno.test("peers: a large file that is removed while it travels leaves nothing i
   await eventually("in sync", () => assert.equal(pair.anna.running!.status().peers[0]?.inSync, true));
   await eventually("nothing is left", () => assertAtRest(pair.bert.synced));
   assert.ok(sentBytes(pair) < SIZE - 1_000_000, `${sentBytes(pair)} bytes were sent`);
+});
+
+Deno.test("peers: a peer that is removed while its large file travels is cut off, and nothing of the file stays", async () => {
+  await using pair = await Pair.running();
+  const letGo = await halfWay(pair, "big", SIZE);
+  pair.bert.command((store) => store.peers.remove("anna"));
+  letGo();
+  await eventually("she is cut off", () => {
+    assert.notEqual(pair.anna.running!.status().peers[0]?.link, "up");
+  });
+  await eventually("nothing is left", () => assertAtRest(pair.bert.synced));
+  assert.equal(await exists(`${pair.bert.synced}/big`), false);
+  await eventually("she has dialled again, in vain", () => {
+    assert.match(pair.anna.events.at(-1)?.message ?? "", /trusts no peer/);
+  });
+  assert.deepEqual(await Array.fromAsync(Deno.readDir(pair.bert.synced)), []);
+  pair.bert.assertQuiet();
 });
 
 Deno.test("peers: a large file that is renamed while it travels, or its folder, goes on where it was", async () => {
