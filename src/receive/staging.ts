@@ -25,6 +25,8 @@ export class Staging {
   readonly #tree: FileTree;
   readonly #random: Random;
   #there = false;
+  /** Files that are being made: the folder is not taken away under them. */
+  #creating = 0;
 
   constructor(tree: FileTree, random: Random) {
     this.#tree = tree;
@@ -38,9 +40,17 @@ export class Staging {
    */
   async ensure(): Promise<void> {
     if (this.#there) return;
-    const stat = await this.#tree.lstat(STAGING_FOLDER);
-    if (stat === null) await this.#tree.mkdir(STAGING_FOLDER);
-    else if (stat.kind !== "folder") {
+    let stat = await this.#tree.lstat(STAGING_FOLDER);
+    if (stat === null) {
+      try {
+        await this.#tree.mkdir(STAGING_FOLDER);
+      } catch (error) {
+        // Files that come on different links are staged at the same time: another one was faster.
+        if (!(error instanceof FileError && error.code === "exists")) throw error;
+        stat = await this.#tree.lstat(STAGING_FOLDER);
+      }
+    }
+    if (stat !== null && stat.kind !== "folder") {
       throw new FileError(
         "not_folder",
         `${this.#tree.root}/${STAGING_FOLDER} is MirrorSync's own folder, but something else has the name: move it away`,
@@ -51,7 +61,8 @@ export class Staging {
 
   /** Removes the folder if nothing is in it. */
   async tidy(): Promise<void> {
-    if (!this.#there) return;
+    // Whoever is making a file in it calls again when that is taken away.
+    if (!this.#there || this.#creating > 0) return;
     this.#there = false;
     try {
       await this.#tree.rmdir(STAGING_FOLDER);
@@ -64,15 +75,20 @@ export class Staging {
 
   /** Opens a new file in the folder. */
   async create(path = this.newPath()): Promise<Staged> {
-    for (let first = true;; first = false) {
-      await this.ensure();
-      try {
-        return { path, handle: await this.#tree.create(path) };
-      } catch (error) {
-        // Tidied away, or removed by hand, between the two calls.
-        if (!first || !(error instanceof FileError && error.code === "not_found")) throw error;
-        this.#there = false;
+    this.#creating++;
+    try {
+      for (let first = true;; first = false) {
+        await this.ensure();
+        try {
+          return { path, handle: await this.#tree.create(path) };
+        } catch (error) {
+          // Removed by hand, or tidied away by a call that had begun before.
+          if (!first || !(error instanceof FileError && error.code === "not_found")) throw error;
+          this.#there = false;
+        }
       }
+    } finally {
+      this.#creating--;
     }
   }
 
