@@ -2,6 +2,7 @@ import tls from "node:tls";
 import type { Address, Clock, Connection, Listener, PairingDoor } from "../domain/ports.ts";
 import type { Identity } from "../identity/identity.ts";
 import { formatAddress } from "./address.ts";
+import { Handshakes } from "./handshakes.ts";
 import { listenError, whyRefused } from "./network_errors.ts";
 import { PairingListener } from "./pairing_listener.ts";
 import { readPreface } from "./preface.ts";
@@ -35,9 +36,6 @@ export interface TlsListenerParts {
 /** A handshake, or a dial as a whole, that takes longer is given up. */
 export const HANDSHAKE_DEADLINE_MS = 10_000;
 
-/** Unfinished handshakes that a listener keeps at once. */
-export const MAX_HANDSHAKES = 64;
-
 /** What is left to a handshake whose other side has stopped sending: long enough for what has come to be worked through. */
 const AFTER_END_MS = 1000;
 
@@ -47,8 +45,7 @@ const ACCEPT_RETRY_MS = 100;
 /**
  * Listens, and hands over every connection of a trusted peer. Strangers are cut off without a word of ours.
  *
- * At most {@linkcode MAX_HANDSHAKES} handshakes are under way; the oldest makes room for a new one, so that silent connections
- * cannot keep a trusted peer out. Closing the listener ends the handshakes and leaves the connections.
+ * Only so many {@linkcode Handshakes} are under way, so that silent connections cannot keep a trusted peer out. Closing the listener ends the handshakes and leaves the connections.
  *
  * While the door for pairing is open a connection that begins with its preface is heard there; all others go the same way as ever.
  */
@@ -56,8 +53,7 @@ export class TlsListener implements Listener {
   readonly #parts: TlsListenerParts;
   readonly #listener: Deno.TcpListener;
   readonly #pairing: PairingListener | null;
-  /** Ends each handshake that is under way. */
-  readonly #handshakes = new Set<() => void>();
+  readonly #handshakes = new Handshakes();
   #closed = false;
   #endPause: () => void = () => {};
 
@@ -83,7 +79,7 @@ export class TlsListener implements Listener {
     this.#closed = true;
     this.#listener.close();
     this.#endPause();
-    for (const drop of [...this.#handshakes]) drop();
+    this.#handshakes.dropAll();
     this.#pairing?.close();
   }
 
@@ -116,7 +112,7 @@ export class TlsListener implements Listener {
       settle();
       conn.close();
     };
-    const settle = this.#begin(drop);
+    const settle = this.#begin(drop, conn);
     const preface = await readPreface(conn);
     if (!this.#handshakes.has(drop)) return; // it was dropped, and is closed
     if (preface === null) return drop();
@@ -125,17 +121,13 @@ export class TlsListener implements Listener {
     else this.#acceptPeer(conn, preface.bytes);
   }
 
-  /** Counts a handshake that is under way, for its deadline at most; the oldest makes room. The returned function ends that. */
-  #begin(drop: () => void): () => void {
-    if (this.#handshakes.size >= MAX_HANDSHAKES) {
-      const [oldest] = this.#handshakes;
-      oldest?.();
-    }
-    this.#handshakes.add(drop);
+  /** Counts a handshake that is under way, for its deadline at most. The returned function ends that. */
+  #begin(drop: () => void, { remoteAddr }: Deno.TcpConn): () => void {
+    this.#handshakes.begin(drop, remoteAddr.hostname);
     const cancelDeadline = this.#parts.clock.after(HANDSHAKE_DEADLINE_MS, drop);
     return () => {
       cancelDeadline();
-      this.#handshakes.delete(drop);
+      this.#handshakes.end(drop);
     };
   }
 
@@ -163,7 +155,7 @@ export class TlsListener implements Listener {
       settle();
       duplex.destroy();
     };
-    const end = this.#begin(drop);
+    const end = this.#begin(drop, conn);
     const settle = () => {
       end();
       cancelAfterEnd();

@@ -6,8 +6,10 @@ import type { Clock, Connection, Listener } from "../../src/domain/ports.ts";
 import { createCertificate, parseCertificate } from "../../src/identity/certificate.ts";
 import type { Identity } from "../../src/identity/identity.ts";
 import { parseAddress } from "../../src/link/address.ts";
+import { MAX_HANDSHAKES } from "../../src/link/handshakes.ts";
 import { HANDSHAKE_DEADLINE_MS } from "../../src/link/tls_listener.ts";
 import { TlsNetwork } from "../../src/link/tls_network.ts";
+import { within } from "../helpers/eventually.ts";
 
 /** Wall time, with timers that run only when a test says so: a test that needs a deadline never waits for it. */
 class HandClock implements Clock {
@@ -367,6 +369,37 @@ Deno.test("silent connections do not keep a trusted peer out", async () => {
   await onlyBobGetsIn(server);
   server.listener.close(); // ends the handshakes that are still unfinished
   await Promise.all(silent.map(hangUp));
+});
+
+Deno.test("a flood from one address does not push out the slow handshake of a peer that comes from another", async () => {
+  using server = await serve(network(alice, bob), "::");
+  const conn = await Deno.connect({ hostname: "::1", port: server.port });
+  const duplex = plainDuplex(conn);
+  const { promise: flooded, resolve: letOn } = Promise.withResolvers<void>();
+  const write = duplex._write.bind(duplex);
+  // The peer's first bytes arrive; what it answers to the server's is on its way for long.
+  let writes = 0;
+  duplex._write = (chunk, encoding, done) => {
+    if (++writes === 1) return write(chunk, encoding, done);
+    void flooded.then(() => write(chunk, encoding, done));
+  };
+  const socket = tls.connect({
+    ...{ socket: duplex, checkServerIdentity: () => undefined, minVersion: "TLSv1.3" },
+    ...{ key: bob.keyPem, cert: bob.certificatePem, ca: alice.certificatePem },
+  });
+  await new Promise<void>((resolve) => socket.once("secureConnect", () => resolve()));
+  const flood: Deno.Conn[] = [];
+  for (let i = 0; i < 200; i++) flood.push(await Deno.connect({ hostname: "127.0.0.1", port: server.port }));
+  // The oldest of the flood have made room for the newest.
+  await Promise.all(flood.splice(0, 200 - (MAX_HANDSHAKES - 1)).map(hangUp));
+  letOn();
+  const accepted = await within("the peer gets in", 10_000, server.next());
+  assert.equal(accepted.peerFingerprint, bob.fingerprint);
+  accepted.close();
+  socket.destroy();
+  duplex.destroy();
+  server.listener.close();
+  await Promise.all(flood.map(hangUp));
 });
 
 Deno.test("a handshake that never ends is cut off at its deadline", async (t) => {
