@@ -107,7 +107,7 @@ export async function campaign(frames: number, seed: number): Promise<Report> {
 
   try {
     for (let sent = 0; sent < frames;) {
-      await using link = await open(dice.pick<Manner>(["plain", "full", "full", "lying"]));
+      await using link = await open(dice.pick<Manner>(["raw", "plain", "full", "full", "lying"]));
       const life = 100 + dice.below(1500);
       let over = false;
       for (let age = 0; age < life && sent < frames && !over;) {

@@ -7,6 +7,8 @@ import { frame, FrameReader, type PlainIdentity } from "../../helpers/plain_clie
 
 /** How a link behaves apart from the frames that are thrown at it. */
 export type Manner =
+  /** The first frame is a hostile one, too; a hello among them may make the link a full one. */
+  | "raw"
   /** No hello: it must be sent nothing but replies. */
   | "plain"
   /** All extensions; what it is asked it answers with ok. */
@@ -71,14 +73,18 @@ export class HostileLink implements AsyncDisposable {
         socket.once("close", () => reject(new Error("a trusted peer was refused in the handshake")));
       }),
     );
-    // The first frame decides: a hello that is thrown later must change nothing any more.
-    const first = manner === "plain" ? { id: crypto.randomUUID(), action: "ping" } : {
+    if (manner !== "raw") await link.#begin();
+    return link;
+  }
+
+  /** The first frame decides what the link is: a hello that is thrown later must change nothing any more. */
+  async #begin(): Promise<void> {
+    const first = this.manner === "plain" ? { id: crypto.randomUUID(), action: "ping" } : {
       ...{ id: crypto.randomUUID(), action: "hello", version: 1, extensions: EXTENSIONS, name: "hostile" },
       ...{ process: crypto.randomUUID(), folds: { case: false, unicode: false }, window: 8 * 1024 * 1024 },
     };
-    const reply = await link.request(frame(first), first.id);
+    const reply = await this.request(frame(first), first.id);
     assert.equal(reply?.status, "ok", `the first frame was refused: ${JSON.stringify(reply)}`);
-    return link;
   }
 
   #take(bytes: Uint8Array): void {
