@@ -276,7 +276,12 @@ export async function recoverMoves(parts: Pick<MoverParts, "tree" | "store">): P
     // The new name was made and the old one not yet removed: one file under two names.
     const twice = kind === "file" && old?.kind === "file" && now?.kind === "file" && old.inode === inode &&
       now.inode === inode && inode !== 0;
-    if (twice) await tree.unlink(from);
+    if (twice) {
+      await tree.unlink(from);
+      // That has changed the file's ctime, by which it is known.
+      const [row, disk] = [store.synced.get(peer, path), await tree.lstat(path)];
+      if (row !== null && disk !== null) store.synced.put({ ...row, disk });
+    }
     store.moves.clear();
   }
 }

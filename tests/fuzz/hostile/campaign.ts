@@ -197,10 +197,11 @@ class Place {
     }
   }
 
-  /** All that must stay as it is: everything but `synced/` and what the database is made of. */
+  /** All that must stay as it is: everything but `synced/`, the trash (what it has replaced or deleted there) and what the database is made of. */
   async look(): Promise<Tree> {
     const { anna, world } = this;
-    const own = /^anna\/(?:synced(?:\/|$)|home$|home\/(?:mirrorsync\.db(?:-wal|-shm)?|lock)$)/;
+    const own =
+      /^anna\/(?:synced(?:\/|$)|home$|home\/(?:mirrorsync\.db(?:-wal|-shm)?|lock)$|home\/trash(?:\/|$))/;
     const tree = await snapshot(world.folder);
     const names: string[] = [];
     for await (const { name } of Deno.readDir(anna.home)) names.push(name);
@@ -240,7 +241,7 @@ class Place {
   }
 }
 
-const HOME_FILES = /^(?:key\.pem|cert\.pem|mirrorsync\.toml|mirrorsync\.db(?:-wal|-shm)?|lock)$/;
+const HOME_FILES = /^(?:key\.pem|cert\.pem|mirrorsync\.toml|mirrorsync\.db(?:-wal|-shm)?|lock|trash)$/;
 
 function joined(pieces: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
