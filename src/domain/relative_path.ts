@@ -15,7 +15,7 @@ export const MAX_PATH_BYTES = 4096;
  * The most parts of a path that travel. What the runtime does to open a file grows with the square of them, and each new folder is
  * opened to be flushed: with 2,000, which 4,096 bytes have room for, one operation would keep all others waiting for minutes.
  */
-export const MAX_PATH_PARTS = 128;
+export const MAX_PATH_PARTS = 256;
 
 /**
  * The folder at the top of `synced/` in which content is staged (the same file system, so that a rename is atomic).
@@ -44,7 +44,7 @@ export function utf8Length(text: string): number {
  * Reads a path from the wire or from a disk.
  *
  * @throws {MirrorError} `bad_path` with the rule that is broken, `reserved_name` for MirrorSync's own staging folder,
- * `name_too_long` past 4,096 bytes or 128 parts.
+ * `name_too_long` past 4,096 bytes or 256 parts.
  */
 export function parseRelativePath(text: string): RelativePath {
   const shown = JSON.stringify(text.length > 200 ? text.slice(0, 200) + "…" : text);

@@ -146,7 +146,10 @@ Deno.test("either side killed in the middle of thousands of files goes on where 
   await assertMirrored(a.watched, b.synced, { deadlineMs: 90_000 });
   await assertNothingPending(a);
   await a.kill();
-  for (let i = 0; i < total; i += 2) Deno.removeSync(`${a.watched}/folder ${i % 40}/file ${i}`);
+  // Half of each folder: a word is asked for only when it is more.
+  for (let i = 0; i < total; i++) {
+    if (Math.floor(i / 40) % 2 === 0) Deno.removeSync(`${a.watched}/folder ${i % 40}/file ${i}`);
+  }
   await a.start();
   await eventually("some deletions have arrived", async () => {
     assert.ok(await count(b.synced) < total - 100);
