@@ -766,6 +766,7 @@ Deno.test("a peer that knows only the plain protocol is sent to by it", async (t
     await eventually("it is pending", async () => {
       assert.equal((await anna.rows("while away", "pending")).length, 1);
     });
+    await anna.confirmDeletions();
     await using server = await PlainServer.listen(port, options);
     await eventually("it arrives, the deletions too", () => {
       assert.equal(server.text("while away"), "while away");
