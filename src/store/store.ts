@@ -46,9 +46,9 @@ export class Store implements Disposable {
   readonly loginFailures: LoginFailuresTable;
   readonly facts: FactsTable;
 
-  /** @param file The SQLite file, or `:memory:`. */
-  constructor(file: string) {
-    this.#db = new Database(file);
+  /** @param source The SQLite file, `:memory:`, or a database that is open. */
+  constructor(source: string | Database) {
+    this.#db = typeof source === "string" ? new Database(source) : source;
     this.peers = new PeersTable(this.#db);
     this.observed = new ObservedTable(this.#db);
     this.skipped = new SkippedTable(this.#db);

@@ -1,0 +1,133 @@
+import { foldedPath } from "../../src/domain/plan.ts";
+import { nameOf, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
+import { hashOfNode } from "./contents.ts";
+import type { Machine } from "./machine.ts";
+import type { Node } from "./memory_nodes.ts";
+import type { MemoryTree } from "./memory_tree.ts";
+
+/** A file or folder as it matters to a mirror. */
+function shown(node: Node): string {
+  if (node.kind === "folder") return "a folder";
+  return `${node.executable ? "an executable" : "a"} file ${
+    hashOfNode(node).slice(0, 12)
+  } (${node.content.length} bytes, ` +
+    `mtime ${node.mtimeMs})`;
+}
+
+/** A tree in lines, to be compared. */
+export function pictureOf(tree: MemoryTree): Map<string, string> {
+  const picture = new Map<string, string>();
+  for (const [path, node] of tree.all()) picture.set(path, shown(node));
+  return picture;
+}
+
+const COPY = /\.conflict-\d{8}-\d{6}|^recovered\.conflict-/;
+
+export function isCopy(path: string): boolean {
+  return COPY.test(nameOf(path));
+}
+
+/** Where a mirror differs from its source. What users of the mirror's computer have done there themselves may stay. */
+export function differences(from: Machine, to: Machine, touched: ReadonlySet<string>): string[] {
+  const wanted = pictureOf(from.watched);
+  const there = pictureOf(to.synced);
+  const found: string[] = [];
+  const respelt = to.folds ? respellings(wanted, there, to, touched) : new Map<string, string>();
+  for (const [path, picture] of wanted) {
+    const now = there.get(respelt.get(path) ?? path);
+    if (now !== picture) found.push(`${path}: ${from.name} has ${picture}, ${to.name} ${now ?? "nothing"}`);
+  }
+  const taken = new Set(respelt.values());
+  for (const [path, picture] of there) {
+    if (wanted.has(path) || taken.has(path)) continue;
+    if (path === STAGING_FOLDER || path.startsWith(`${STAGING_FOLDER}/`)) {
+      found.push(`${path} was left in ${to.name}'s staging folder`);
+    } else if (!isCopy(path) && !isOwn(path, picture, there, touched) && !to.wasRolledBack) {
+      // A machine that was taken back to a database without a file's row does not know whose it is: it stays.
+      found.push(`${path} was left on ${to.name}: ${picture}`);
+    }
+  }
+  return found;
+}
+
+/**
+ * Where names fold, a folder that cannot go because it holds something of this computer's user keeps its spelling, and takes in what
+ * comes under another one. Tells for such paths under which spelling they are there.
+ */
+function respellings(
+  wanted: ReadonlyMap<string, string>,
+  there: ReadonlyMap<string, string>,
+  to: Machine,
+  touched: ReadonlySet<string>,
+): Map<string, string> {
+  const fold = (path: string) => foldedPath(path, { case: true, unicode: true });
+  const held = new Set<string>();
+  for (const own of [...touched, ...[...there.keys()].filter(isCopy)]) {
+    for (let at = fold(own); at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) held.add(at);
+  }
+  const spelt = new Map([...there.keys()].map((path) => [fold(path), path]));
+  const found = new Map<string, string>();
+  for (const path of wanted.keys()) {
+    const other = spelt.get(fold(path));
+    if (there.has(path) || other === undefined) continue;
+    const top = fold(path).split("/")[0]!;
+    if (to.wasRolledBack || held.has(top)) found.set(path, other);
+  }
+  return found;
+}
+
+/** Whether a path is there because of what a user of this computer did. */
+function isOwn(
+  path: string,
+  picture: string,
+  there: ReadonlyMap<string, string>,
+  touched: ReadonlySet<string>,
+): boolean {
+  for (const own of touched) if (path === own || path.startsWith(`${own}/`)) return true;
+  if (picture !== "a folder") return false;
+  for (const own of touched) if (own.startsWith(`${path}/`)) return true;
+  for (const other of there.keys()) if (other.startsWith(`${path}/`) && isCopy(other)) return true;
+  return false;
+}
+
+/** Contents that a user has written, not overwritten or deleted, and that are nowhere any more. */
+export function lostContents(
+  tree: MemoryTree,
+  kept: readonly (readonly [hash: string, path: string])[],
+): string[] {
+  const there = new Set<string>();
+  for (const [, node] of tree.all()) if (node.kind === "file") there.add(hashOfNode(node));
+  return kept.filter(([hash]) => !there.has(hash)).map(([hash, path]) =>
+    `what a user had saved as ${tree.root}/${path} (${hash.slice(0, 12)}) is nowhere any more`
+  );
+}
+
+/** What the log of a machine does not tell although it should. */
+export function untold(from: Machine, to: Machine): string[] {
+  if (to.wasRolledBack) return [];
+  const log = to.store.log.newest(-1, null);
+  // By its name: a user may have moved the copy since.
+  const noted = new Set(log.filter((row) => row.action === "conflict").map((row) => nameOf(row.path)));
+  const found: string[] = [];
+  for (const [path, node] of to.synced.all()) {
+    if (isCopy(path) && node.kind === "file" && !noted.has(nameOf(path))) found.push(`${path} on ${to.name}`);
+  }
+  const brought = new Set(
+    log.filter((row) => (row.status === "ok" && row.direction === "received") || row.action === "recovered")
+      .map((row) => row.hash),
+  );
+  for (const [path, node] of from.watched.all()) {
+    if (node.kind === "file" && !brought.has(hashOfNode(node))) found.push(`${path}, which ${to.name} has`);
+  }
+  return found;
+}
+
+export function leftPending({ name, store }: Machine): string[] {
+  return store.peers.list().flatMap(({ number }) =>
+    store.pending.list(number).map((row) =>
+      `${name} has not sent ${row.path} (${row.action}, ${row.state}: ${
+        row.reason ?? "no reason"
+      }, ${row.attempts} attempts)`
+    )
+  );
+}

@@ -1,0 +1,427 @@
+import { setImmediate } from "node:timers";
+import { differences, isCopy, leftPending, lostContents, pictureOf, untold } from "./checks.ts";
+import { Hub } from "./hub.ts";
+import { Machine } from "./machine.ts";
+import type { MemoryTree } from "./memory_tree.ts";
+import { Prng } from "./prng.ts";
+import { DeadError } from "./process.ts";
+import { type Happening, type Name, NAMES, type Step, type Story, tellStep } from "./story.ts";
+import { User } from "./user.ts";
+import { VolatileDatabase } from "./volatile_database.ts";
+import { World } from "./world.ts";
+
+/** Something that must never happen. */
+export interface Violation {
+  readonly kind: string;
+  readonly message: string;
+}
+
+export interface Outcome {
+  /** `null`: everything was as it should be. */
+  readonly violation: Violation | null;
+  /** What happened, in order. Only with `trace`. */
+  readonly trace: readonly string[];
+  /** Counts of what happened, by kind. */
+  readonly counts: ReadonlyMap<string, number>;
+  readonly simulatedMs: number;
+}
+
+/** How long after the faults have stopped everything must be as it should be: longer than any retry and any full scan. */
+const CONVERGENCE_MS = 15 * 60_000;
+/** After that everything must still be so: journals are flushed, staging is gone. */
+const REST_MS = 4_000;
+/** A process that is to die does so by itself after this, if it makes no calls. */
+const FUSE_MS = 2_000;
+
+const databases: VolatileDatabase[] = [];
+
+/** Plays a story with two whole peers. The same story gives the same outcome, always. */
+export async function simulate(story: Story, options: { readonly trace?: boolean } = {}): Promise<Outcome> {
+  const pair = [
+    databases.pop() ?? new VolatileDatabase(),
+    databases.pop() ?? new VolatileDatabase(),
+  ] as const;
+  const run = new Run(story, pair, options.trace ?? false);
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    run.rejected(event.reason);
+  };
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    run.rejected(event.error);
+  };
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  globalThis.addEventListener("error", onError);
+  try {
+    await run.play();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    return run.outcome();
+  } finally {
+    globalThis.removeEventListener("unhandledrejection", onRejection);
+    globalThis.removeEventListener("error", onError);
+    run.end();
+    databases.push(...pair);
+  }
+}
+
+class Run {
+  readonly #story: Story;
+  readonly #world = new World();
+  readonly #hub: Hub;
+  readonly #random: Prng;
+  readonly #machines: Readonly<Record<Name, Machine>>;
+  readonly #users = new Map<string, User>();
+  /** What users have changed in each `synced/`. */
+  readonly #touched: Readonly<Record<Name, Set<string>>> = { anna: new Set(), bert: new Set() };
+  readonly #pictures = new Map<Name, Map<string, string>>();
+  readonly #trace: string[] = [];
+  readonly #counts = new Map<string, number>();
+  readonly #traces: boolean;
+  #violation: Violation | null = null;
+
+  constructor(story: Story, databases: readonly [VolatileDatabase, VolatileDatabase], traces: boolean) {
+    this.#story = story;
+    this.#traces = traces;
+    const { manners, seed } = story;
+    const world = this.#world;
+    const random = this.#random = new Prng(`run ${seed}`);
+    const hub = this.#hub = new Hub(world, random, manners.latencyMs, manners.splits);
+    const machine = (name: Name, database: VolatileDatabase, folds: boolean) =>
+      new Machine({
+        ...{ name, world, hub, random, manners, database, folds },
+        onViolation: (kind, message) => this.#violate(kind, message),
+        onTold: (who, message) => this.#tell(`${who} ${message}`),
+      });
+    const anna = machine("anna", databases[0], manners.foldsOnAnna);
+    const bert = machine("bert", databases[1], manners.foldsOnBert);
+    this.#machines = { anna, bert };
+    anna.trust(bert);
+    bert.trust(anna);
+    hub.onFrame = (from, to, header) => {
+      if ("action" in header) this.#machines[to as Name].witness.requested(header);
+      else this.#machines[from as Name].witness.answered(header);
+      if (this.#traces && "path" in header) {
+        this.#tell(
+          `${from} writes ${header["action"]} ${header["path"]} ${String(header["id"]).slice(0, 6)} ${
+            String(header["hash"]).slice(0, 8)
+          }`,
+        );
+      } else if (this.#traces && "status" in header) {
+        this.#tell(
+          `${from} answers ${header["status"]} ${String(header["id"]).slice(0, 6)} ${header["code"] ?? ""}`,
+        );
+      }
+    };
+    for (const name of NAMES) {
+      for (const side of ["watched", "synced"] as const) {
+        this.#users.set(
+          `${name} ${side}`,
+          new User({
+            tree: this.#machines[name][side],
+            world,
+            label: `${name} ${side} ${seed}`,
+            onTouched: (path) => {
+              if (side === "watched") {
+                this.#pictures.set(name, pictureOf(this.#machines[name].watched));
+                return;
+              }
+              this.#machines[name].witness.touched(path);
+              this.#touched[name].add(path);
+            },
+            onMistake: (error) => this.#violate("mistake of the simulation", String(error)),
+          }),
+        );
+      }
+    }
+  }
+
+  outcome(): Outcome {
+    return {
+      violation: this.#violation,
+      trace: this.#trace,
+      counts: this.#counts,
+      simulatedMs: this.#world.nowMs,
+    };
+  }
+
+  rejected(reason: unknown): void {
+    if (reason instanceof DeadError) return;
+    this.#violate(
+      "unhandled rejection",
+      reason instanceof Error ? reason.stack ?? reason.message : String(reason),
+    );
+  }
+
+  /** Nothing of it happens any more. */
+  end(): void {
+    for (const name of NAMES) this.#machines[name].kill("killed");
+  }
+
+  async play(): Promise<void> {
+    const { steps, dialler, lastCut } = this.#story;
+    this.#setDialler(dialler);
+    for (const step of steps.filter(({ atMs }) => atMs < 0)) this.#take(step);
+    for (const name of NAMES) this.#machines[name].start();
+    let lastMs = 0;
+    for (const step of steps.filter(({ atMs }) => atMs >= 0)) {
+      lastMs = Math.max(lastMs, step.atMs);
+      this.#world.after(step.atMs, () => this.#take(step));
+    }
+    // Until the last fault has ended and everybody is back.
+    await this.#until(() => false, lastMs + FUSE_MS + 500);
+    await this.#converge("the faults have stopped");
+    if (!lastCut || this.#violation !== null) return;
+    const copies = this.#copies();
+    for (const name of NAMES) this.#machines[name].kill("power");
+    await this.#until(() => false, this.#world.nowMs + 100);
+    await this.#converge("the power was cut at rest");
+    if (this.#violation === null && this.#copies() !== copies) {
+      this.#violate(
+        "copies without an edit",
+        `the power was cut at rest. Before: ${copies}. After: ${this.#copies()}`,
+      );
+    }
+  }
+
+  #copies(): string {
+    return NAMES.flatMap((name) =>
+      [...this.#machines[name].synced.all()].filter(([path]) => isCopy(path)).map(([path]) =>
+        `${path} on ${name}`
+      )
+    ).join(", ");
+  }
+
+  /** Ends all faults, and waits until both mirrors equal their sources. */
+  async #converge(since: string): Promise<void> {
+    if (this.#violation !== null) return;
+    this.#tell(`--- ${since}`);
+    this.#hub.downUntilMs = 0;
+    this.#hub.spoils.clear();
+    for (const name of NAMES) {
+      const machine = this.#machines[name];
+      Object.assign(machine.troubles, {
+        ...{ ioUntilMs: 0, fullUntilMs: 0, slowUntilMs: 0, watcherUntilMs: 0, fuse: null },
+      });
+      if (machine.hadBadDisk && machine.running !== null) {
+        void machine.stop().then(() => this.#start(machine));
+      } else this.#start(machine);
+    }
+    // What users have changed in synced/ is looked for at each new link.
+    this.#hub.cut("reset");
+    const endMs = this.#world.nowMs + CONVERGENCE_MS;
+    let open: string[] = [];
+    while (this.#violation === null && this.#world.nowMs < endMs) {
+      await this.#until(() => false, this.#world.nowMs + 1000);
+      open = this.#open();
+      for (const name of NAMES) if (open.length > 0) this.#clearTheWay(name);
+      if (open.length > 0) continue;
+      await this.#until(() => false, this.#world.nowMs + REST_MS);
+      open = [...this.#open(), ...this.#unequal()];
+      if (open.length === 0) break;
+    }
+    if (this.#violation !== null) return;
+    if (open.length === 0) open = this.#unequal();
+    if (open.length > 0) return this.#violate("no convergence", open.slice(0, 8).join("\n"));
+    for (const name of NAMES) {
+      this.#checkWatched(name);
+      const sender = this.#users.get(`${name === "anna" ? "bert" : "anna"} watched`)!;
+      // What a user has saved here byte for byte as the peer has sent it counts as the peer's.
+      const kept = [...this.#users.get(`${name} synced`)!.kept].filter(([hash]) => !sender.saved.has(hash));
+      const lost = lostContents(this.#machines[name].synced, kept);
+      if (lost.length > 0) this.#violate("a user's bytes are lost", lost.join("\n"));
+    }
+    const { anna, bert } = this.#machines;
+    const silent = [...untold(anna, bert), ...untold(bert, anna)];
+    if (silent.length > 0) this.#violate("the log does not tell", silent.join("\n"));
+  }
+
+  /** A user who has put something where the peer's file or folder must be reads why it waits, and moves it away. */
+  #clearTheWay(on: Name): void {
+    const { synced } = this.#machines[on];
+    const sender = this.#machines[on === "anna" ? "bert" : "anna"];
+    for (const { number } of sender.store.peers.list()) {
+      for (const { path, code } of sender.store.pending.list(number)) {
+        const obstacle = code === "folder_in_the_way" || code === "folder_not_empty"
+          ? path
+          : code === "parent_is_file" || code === "not_owned"
+          ? fileAbove(synced, path)
+          : null;
+        if (obstacle === null || synced.nodeAt(obstacle) === null) continue;
+        const own = [...this.#touched[on]].some((touched) =>
+          touched === obstacle || touched.startsWith(`${obstacle}/`) || obstacle.startsWith(`${touched}/`)
+        );
+        // What a machine does not know any more whose it is, is for its user to move away too.
+        if (!own && !this.#machines[on].wasRolledBack) continue;
+        this.#count("cleared the way");
+        this.#tell(this.#users.get(`${on} synced`)!.moveAway(obstacle));
+      }
+    }
+  }
+
+  /** What is still to be done, as the program itself sees it. */
+  #open(): string[] {
+    return NAMES.flatMap((name) => {
+      const machine = this.#machines[name];
+      if (machine.running === null) return [`${name} does not run`];
+      const [status] = machine.running.status().peers;
+      const pending = leftPending(machine);
+      return status!.inSync
+        ? pending
+        : [`${name} is not in sync (link ${status!.link}: ${status!.reason})`, ...pending];
+    });
+  }
+
+  #unequal(): string[] {
+    const { anna, bert } = this.#machines;
+    return [...differences(anna, bert, this.#touched.bert), ...differences(bert, anna, this.#touched.anna)];
+  }
+
+  async #until(isDone: () => boolean, untilMs: number): Promise<void> {
+    await this.#world.run(() => this.#violation !== null || isDone(), untilMs);
+  }
+
+  #violate(kind: string, message: string): void {
+    this.#tell(`VIOLATION ${kind}: ${message}`);
+    this.#violation ??= { kind, message };
+  }
+
+  #tell(message: string): void {
+    if (this.#traces) this.#trace.push(`${this.#world.nowMs.toFixed(1).padStart(10)}  ${message}`);
+  }
+
+  #count(kind: string): void {
+    this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+  }
+
+  #setDialler(dialler: Name | "both"): void {
+    for (const name of NAMES) this.#machines[name].dials = dialler === "both" || dialler === name;
+  }
+
+  #start(machine: Machine): void {
+    machine.settleDeath();
+    machine.start();
+  }
+
+  #take(step: Step): void {
+    if (this.#violation !== null) return;
+    this.#count(step.happens.kind);
+    if (step.happens.kind !== "user") this.#tell(tellStep(step));
+    this.#happen(step, step.happens);
+  }
+
+  #happen(step: Step, happens: Happening): void {
+    const { nowMs } = this.#world;
+    switch (happens.kind) {
+      case "user":
+        return this.#userActs(step, happens);
+      case "cut":
+        return this.#hub.cut(happens.how);
+      case "cut later":
+        return this.#hub.cutAfter(happens.from, happens.bytes, happens.how);
+      case "down":
+        this.#hub.downHow = happens.how;
+        this.#hub.downUntilMs = nowMs + happens.forMs;
+        return this.#hub.cut(happens.how);
+      case "kill":
+        return this.#kill(happens);
+      case "restart": {
+        const machine = this.#machines[happens.on];
+        if (!machine.isUp) return;
+        void machine.stop().then(() => this.#comeBack(machine, happens.upAfterMs, happens.rollBack));
+        return;
+      }
+      case "swap dialler":
+        this.#setDialler(happens.dialler);
+        for (const name of NAMES) {
+          const machine = this.#machines[name];
+          if (happens.how !== "stopped") machine.kill(happens.how);
+          void machine.stop().then(() => this.#comeBack(machine, 50, false));
+        }
+        return;
+      case "backup":
+        this.#machines[happens.on].settleDeath();
+        return this.#machines[happens.on].takeBackup();
+      case "io errors": {
+        const { troubles } = this.#machines[happens.on];
+        this.#machines[happens.on].hadBadDisk = true;
+        troubles.ioUntilMs = nowMs + happens.forMs;
+        troubles.ioProbability = happens.probability;
+        return;
+      }
+      case "full disk":
+        this.#machines[happens.on].hadBadDisk = true;
+        this.#machines[happens.on].troubles.fullUntilMs = nowMs + happens.forMs;
+        return;
+      case "slow disk":
+        this.#machines[happens.on].troubles.slowUntilMs = nowMs + happens.forMs;
+        return;
+      case "watcher": {
+        const { troubles } = this.#machines[happens.on];
+        troubles.watcher = happens.mode;
+        troubles.watcherUntilMs = nowMs + happens.forMs;
+        return;
+      }
+      case "clock":
+        this.#machines[happens.on].wallOffsetMs += happens.byMs;
+        return;
+      case "spoil":
+        this.#hub.spoils.add(happens.on);
+        return;
+    }
+  }
+
+  #userActs(step: Step, { on, side, action }: Extract<Happening, { kind: "user" }>): void {
+    if (side === "watched") this.#checkWatched(on);
+    const user = this.#users.get(`${on} ${side}`)!;
+    const told = user.act(action, new Prng(`step ${this.#story.seed} ${step.number}`));
+    if (told !== "") this.#tell(`#${step.number} a user on ${on} ${told} in ${side}/`);
+  }
+
+  /** Nothing but its user changes a watched folder. */
+  #checkWatched(name: Name): void {
+    const before = this.#pictures.get(name);
+    if (before === undefined) return;
+    const now = pictureOf(this.#machines[name].watched);
+    for (const path of new Set([...before.keys(), ...now.keys()])) {
+      if (before.get(path) === now.get(path)) continue;
+      this.#violate(
+        "watched/ was changed",
+        `${path} on ${name}: ${before.get(path)} became ${now.get(path)}`,
+      );
+    }
+  }
+
+  #kill({ on, how, calls, upAfterMs, rollBack }: Extract<Happening, { kind: "kill" }>): void {
+    const machine = this.#machines[on];
+    const { process } = machine;
+    if (process === null) return;
+    machine.troubles.fuse = { left: calls, how };
+    const look = (tries: number) => {
+      if (process.isAlive && tries > 0) return void this.#world.after(FUSE_MS / 50, () => look(tries - 1));
+      if (process.isAlive) {
+        machine.troubles.fuse = null;
+        machine.kill(how);
+      }
+      this.#comeBack(machine, upAfterMs, rollBack);
+    };
+    look(50);
+  }
+
+  #comeBack(machine: Machine, afterMs: number, rollBack: boolean): void {
+    this.#world.after(afterMs, () => {
+      if (machine.process !== null) return;
+      if (rollBack) machine.rollBack();
+      this.#start(machine);
+    });
+  }
+}
+
+/** The file on the way to a path, or at it. */
+function fileAbove(tree: MemoryTree, path: string): string | null {
+  const names = path.split("/");
+  for (let i = 1; i <= names.length; i++) {
+    const at = names.slice(0, i).join("/");
+    if (tree.nodeAt(at)?.kind === "file") return at;
+  }
+  return null;
+}

@@ -1,0 +1,173 @@
+import type { Cut } from "./hub.ts";
+import type { Death, Manners, Troubles } from "./process.ts";
+import { Prng } from "./prng.ts";
+import { USER_ACTIONS, type UserAction } from "./user.ts";
+
+export type Name = "anna" | "bert";
+export const NAMES: readonly Name[] = ["anna", "bert"];
+
+/** What happens in a step. */
+export type Happening =
+  | {
+    readonly kind: "user";
+    readonly on: Name;
+    readonly side: "watched" | "synced";
+    readonly action: UserAction;
+  }
+  | { readonly kind: "cut"; readonly how: Cut }
+  | { readonly kind: "cut later"; readonly from: Name; readonly bytes: number; readonly how: Cut }
+  | { readonly kind: "down"; readonly how: Cut; readonly forMs: number }
+  | {
+    readonly kind: "kill";
+    readonly on: Name;
+    readonly how: Death;
+    /** The process dies at so many calls from now; at once if it is at rest for a while. */
+    readonly calls: number;
+    readonly upAfterMs: number;
+    readonly rollBack: boolean;
+  }
+  | { readonly kind: "restart"; readonly on: Name; readonly upAfterMs: number; readonly rollBack: boolean }
+  | { readonly kind: "swap dialler"; readonly how: Death | "stopped"; readonly dialler: Name | "both" }
+  | { readonly kind: "backup"; readonly on: Name }
+  | { readonly kind: "io errors"; readonly on: Name; readonly forMs: number; readonly probability: number }
+  | { readonly kind: "full disk" | "slow disk"; readonly on: Name; readonly forMs: number }
+  | {
+    readonly kind: "watcher";
+    readonly on: Name;
+    readonly mode: Troubles["watcher"];
+    readonly forMs: number;
+  }
+  | { readonly kind: "clock"; readonly on: Name; readonly byMs: number }
+  | { readonly kind: "spoil"; readonly on: Name };
+
+export interface Step {
+  readonly number: number;
+  readonly atMs: number;
+  readonly happens: Happening;
+}
+
+/** All that a seed decides before anything happens. */
+export interface Story {
+  readonly seed: number;
+  readonly manners: Manners;
+  readonly dialler: Name | "both";
+  readonly steps: readonly Step[];
+  /** The power of both is cut at the end, when everything rests. */
+  readonly lastCut: boolean;
+}
+
+/** Writes the story of a seed. */
+export function storyOf(seed: number): Story {
+  const random = new Prng(`story ${seed}`);
+  const lengthMs = random.int(2_000, 20_000);
+  const manners: Manners = {
+    slowCalls: random.pick([0, 0.02, 0.2, 0.5]),
+    slowestCallMs: random.pick([1, 5, 30]),
+    survives: random.pick([0, 0.3, 0.7]),
+    latencyMs: random.pick([0.2, 5, 50]),
+    splits: random.pick([0, 0.1, 0.5]),
+    foldsOnAnna: random.chance(0.1),
+    foldsOnBert: random.chance(0.1),
+  };
+  const steps: Omit<Step, "number">[] = [];
+  const sided = random.chance(0.5) ? random.pick(NAMES) : null;
+  const edits = random.chance(0.6) ? random.unit() * 0.3 : 0;
+  const userSteps = random.int(3, 40);
+  const before = random.int(0, 8);
+  let atMs = 0;
+  for (let i = 0; i < userSteps; i++) {
+    // Users work in bursts.
+    atMs = random.chance(0.6) ? atMs + random.unit() * 30 : random.unit() * lengthMs;
+    steps.push({
+      atMs: i < before ? -1 : atMs,
+      happens: {
+        kind: "user",
+        on: sided ?? random.pick(NAMES),
+        side: random.chance(edits) ? "synced" : "watched",
+        action: random.pick(USER_ACTIONS),
+      },
+    });
+  }
+  if (!random.chance(0.15)) {
+    const kinds = FAULTS.filter(() => random.chance(0.5));
+    const count = kinds.length === 0 ? 0 : random.int(1, 12);
+    for (let i = 0; i < count; i++) {
+      // Most faults come when something is under way.
+      const at = random.chance(0.7) ? random.pick(steps).atMs + random.unit() * 50 : random.unit() * lengthMs;
+      steps.push({ atMs: Math.max(0, at), happens: random.pick(kinds)(random) });
+    }
+  }
+  steps.sort((a, b) => a.atMs - b.atMs);
+  return {
+    seed,
+    manners,
+    dialler: random.pick(["anna", "bert", "both"]),
+    steps: steps.map((step, number) => ({ number, ...step })),
+    lastCut: random.chance(0.5),
+  };
+}
+
+const cutOf = (random: Prng): Cut => random.chance(0.8) ? "reset" : "silent";
+const deathOf = (random: Prng): Death => random.chance(0.7) ? "power" : "killed";
+const kill = (random: Prng): Happening => ({
+  kind: "kill",
+  on: random.pick(NAMES),
+  how: deathOf(random),
+  calls: random.pick([1, random.int(1, 20), random.int(1, 200)]),
+  upAfterMs: random.pick([1, 200, 3000]),
+  rollBack: random.chance(0.1),
+});
+
+/** Every kind of fault; kills are the most instructive. */
+const FAULTS: readonly ((random: Prng) => Happening)[] = [
+  kill,
+  kill,
+  kill,
+  (random) => ({ kind: "cut", how: cutOf(random) }),
+  (random) => ({
+    kind: "cut later",
+    from: random.pick(NAMES),
+    bytes: random.int(1, random.pick([200, 2000, 300_000])),
+    how: cutOf(random),
+  }),
+  (random) => ({ kind: "down", how: cutOf(random), forMs: random.int(10, 8000) }),
+  (random) => ({
+    kind: "restart",
+    on: random.pick(NAMES),
+    upAfterMs: random.pick([1, 200, 3000]),
+    rollBack: random.chance(0.2),
+  }),
+  (random) => ({
+    kind: "swap dialler",
+    how: random.pick(["stopped", "killed", "power"]),
+    dialler: random.pick(["anna", "bert", "both"]),
+  }),
+  (random) => ({ kind: "backup", on: random.pick(NAMES) }),
+  (random) => ({
+    kind: "io errors",
+    on: random.pick(NAMES),
+    forMs: random.int(10, 3000),
+    probability: random.pick([0.01, 0.1, 0.5]),
+  }),
+  (random) => ({ kind: "full disk", on: random.pick(NAMES), forMs: random.int(10, 5000) }),
+  (random) => ({ kind: "slow disk", on: random.pick(NAMES), forMs: random.int(10, 5000) }),
+  (random) => ({
+    kind: "watcher",
+    on: random.pick(NAMES),
+    mode: random.pick(["drops", "delays", "overflows", "breaks"]),
+    forMs: random.int(100, 8000),
+  }),
+  (random) => ({
+    kind: "clock",
+    on: random.pick(NAMES),
+    byMs: random.pick([-1, 1]) * random.pick([500, 5000, 3_600_000, 90 * 86_400_000]),
+  }),
+  (random) => ({ kind: "spoil", on: random.pick(NAMES) }),
+];
+
+/** A step in one line. */
+export function tellStep({ number, atMs, happens }: Step): string {
+  const { kind, ...rest } = happens;
+  const details = Object.entries(rest).map(([key, value]) => `${key} ${value}`).join(", ");
+  return `#${number} at ${atMs.toFixed(1)} ms: ${kind}${details === "" ? "" : ` (${details})`}`;
+}
