@@ -9,6 +9,12 @@ import { parseCertificate } from "./certificate.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { sweepReplacements } from "./key_files.ts";
 
+/** What a running peer needs to know of its identity. */
+export type IdentitySource = Pick<
+  IdentityKeeper,
+  "current" | "next" | "makeNext" | "take" | "isDueForRenewal"
+>;
+
 /**
  * The identity of a home while it runs: the one that is shown now, and the one that is to take its place. Held by the process that
  * has the lock of the home.

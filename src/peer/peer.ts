@@ -3,7 +3,7 @@ import type { RawHeader } from "../domain/header.ts";
 import { type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
 import type { PeerLinkStatus, Problem, RunStatus, TransferProgress } from "../domain/status.ts";
-import type { IdentityKeeper } from "../identity/identity_keeper.ts";
+import type { IdentitySource } from "../identity/identity_keeper.ts";
 import { formatAddress } from "../link/address.ts";
 import { limitsOf } from "../link/limits.ts";
 import type { Link } from "../link/link.ts";
@@ -31,7 +31,7 @@ import { Verification } from "./verification.ts";
 export interface PeerParts {
   readonly name: string;
   /** Whom this peer shows itself as; the network asks the same one. */
-  readonly keeper: IdentityKeeper;
+  readonly keeper: IdentitySource;
   readonly pid: number;
   readonly system: "windows" | "unix";
   readonly store: Store;

@@ -4,7 +4,7 @@ import { codeOf, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Clock, Random } from "../domain/ports.ts";
 import { parseCertificate } from "../identity/certificate.ts";
 import type { Identity } from "../identity/identity.ts";
-import type { IdentityKeeper } from "../identity/identity_keeper.ts";
+import type { IdentitySource } from "../identity/identity_keeper.ts";
 import { isSignedBy, signWith } from "../identity/signature.ts";
 import type { Link } from "../link/link.ts";
 import { clockIsWrong } from "../link/pairing.ts";
@@ -15,7 +15,7 @@ import { announcementHeader, parseAnnouncement, rotationStatement } from "../wir
 
 export interface RotationParts {
   readonly store: Store;
-  readonly keeper: IdentityKeeper;
+  readonly keeper: IdentitySource;
   readonly clock: Clock;
   readonly random: Random;
   readonly linkTo: (peer: number) => Link | null;

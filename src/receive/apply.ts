@@ -8,16 +8,25 @@ import type { Owners, Synced } from "../store/synced.ts";
 import type { Store } from "../store/store.ts";
 import type { NewTrashed } from "../store/trash.ts";
 import { hashFile } from "./hash_file.ts";
+import { markOf } from "./mark_of.ts";
 import { freeConflictPath } from "./staging.ts";
-import { asTrashed, type Trash } from "./trash.ts";
+import { asTrashed, type Going, type Trash } from "./trash.ts";
 
-/** What applying one operation did: the row to write (`null`: the path is gone), and the copies that were kept. */
+/** What applying one operation did: the row to write (`null`: the path is gone). */
 export interface Applied {
   readonly row: Synced | null;
-  /** Conflict copies that were made on the way, as paths in `synced/`. */
-  readonly conflicts: readonly string[];
   /** A folder stays although its sender deleted it: it holds files of this computer. */
   readonly kept: boolean;
+}
+
+/** What an operation has done on its way, whether it came to its end or not. */
+export interface Trail {
+  /** Conflict copies that were made, as paths in `synced/`. */
+  readonly conflicts: string[];
+  /** Folders that were made for what lies in them. */
+  readonly made: RelativePath[];
+  /** What is of no use any more in staging, or could not be settled there: the next start looks after it. */
+  readonly left: { readonly path: string; readonly error: FileError }[];
 }
 
 /** What the operations of one group share. */
@@ -82,8 +91,8 @@ export class Applier {
 
   /** Whether disk and row already hold what is asked for, so that there is nothing to do but to acknowledge. */
   async isDone(path: RelativePath, wanted: PathState | null, { own: row }: Owners): Promise<boolean> {
-    if (wanted === null) return row === null && await this.#lookAt(path) === null;
-    if (row === null || !sameWanted(row.state, wanted)) return false;
+    // That a path is absent does not say that its deletion is durable.
+    if (wanted === null || row === null || isDoubtful(row) || !sameWanted(row.state, wanted)) return false;
     const now = await this.#lookAt(path);
     if (now === null) return false;
     return wanted.kind === "folder" ? now.kind === "folder" : sameMark(now, row);
@@ -98,23 +107,23 @@ export class Applier {
     aside: string,
     owners: Owners,
     group: Group,
+    trail: Trail,
   ): Promise<Applied> {
     this.#refuseOthers(path, owners);
-    await this.#makeParents(path, group);
-    const conflicts: string[] = [];
-    const folder = parentOf(path) ?? "";
+    await this.#makeParents(path, group, trail);
+    group.toFlush.add(parentOf(path) ?? "");
     // A path without a row is most likely new: placing it there fails if it is not, so the look before can wait for that.
     let likelyNew = owners.own === null;
     for (let race = 0;; race++) {
       const now = likelyNew ? null : await this.#tree.lstat(path);
       likelyNew = false;
       try {
-        if (now === null) await this.#placeNew(staged, path);
+        if (now === null) await this.#placeNew(staged, path, trail);
         else if (now.kind === "folder") {
           await this.#clearFolder(path);
           continue;
         } else {
-          await this.#placeOver(peer, { path, now, wanted, staged, aside }, owners.own, conflicts, group);
+          await this.#placeOver(peer, { path, now, wanted, staged, aside }, owners.own, trail, group);
         }
         break;
       } catch (error) {
@@ -123,8 +132,7 @@ export class Applier {
         if (!raced || race >= RACES) throw error;
       }
     }
-    group.toFlush.add(folder);
-    return { row: await this.#rowOf(peer, path, wanted), conflicts, kept: false };
+    return { row: await this.#rowOf(peer, path, wanted), kept: false };
   }
 
   /**
@@ -137,16 +145,19 @@ export class Applier {
     const now = await this.#lookAt(path);
     if (now?.kind !== "file" || now.sizeBytes !== wanted.sizeBytes) throw contentNeeded(path);
     const row = owners.own;
-    const known = row !== null && sameMark(now, row)
-      ? row.state.hash
-      : await hashFile(this.#tree, path, this.#clock);
-    if (known !== wanted.hash) throw contentNeeded(path);
+    const isKnown = row !== null && sameMark(now, row);
+    // Before its times are touched: it may be somebody's edit.
+    const hash = isKnown ? row.state.hash : await hashFile(this.#tree, path, this.#clock);
+    if (hash !== wanted.hash) throw contentNeeded(path);
     if (now.mtimeMs !== wanted.mtimeMs) await this.#tree.setTimes(path, wanted.mtimeMs);
     if (now.executable !== null && now.executable !== wanted.executable) {
       await this.#tree.setExecutable(path, wanted.executable);
     }
     await this.#tree.flushFile(path);
-    return { row: await this.#rowOf(peer, path, wanted), conflicts: [], kept: false };
+    // What was saved here meanwhile must not pass for the peer's version.
+    const disk = await markOf(this.#tree, path, wanted, this.#clock);
+    if (disk === null) throw contentNeeded(path);
+    return { row: { path, peer, state: wanted, disk }, kept: false };
   }
 
   /**
@@ -154,8 +165,14 @@ export class Applier {
    *
    * @returns `null` when something is, or it cannot be moved: then the folder and its files have to be put in place one by one.
    */
-  async placeFolder(peer: number, path: RelativePath, staged: string, group: Group): Promise<Applied | null> {
-    await this.#makeParents(path, group);
+  async placeFolder(
+    peer: number,
+    path: RelativePath,
+    staged: string,
+    group: Group,
+    trail: Trail,
+  ): Promise<Applied | null> {
+    await this.#makeParents(path, group, trail);
     if (await this.#tree.lstat(path) !== null) return null;
     try {
       // What comes in between is not replaced, unless it is an empty folder.
@@ -166,14 +183,20 @@ export class Applier {
     }
     group.toFlush.add(parentOf(path) ?? "").add(path);
     group.verified.add(path);
-    return { row: await this.#rowOf(peer, path, FOLDER_STATE), conflicts: [], kept: false };
+    return { row: await this.#rowOf(peer, path, FOLDER_STATE), kept: false };
   }
 
   /** Makes a folder; a file of this computer that has its name becomes a conflict copy. */
-  async putFolder(peer: number, path: RelativePath, owners: Owners, group: Group): Promise<Applied> {
+  async putFolder(
+    peer: number,
+    path: RelativePath,
+    owners: Owners,
+    group: Group,
+    trail: Trail,
+  ): Promise<Applied> {
     if (owners.other?.state.kind === "file") this.#refuseOthers(path, owners);
-    await this.#makeParents(path, group);
-    const conflicts: string[] = [];
+    await this.#makeParents(path, group, trail);
+    group.toFlush.add(parentOf(path) ?? "");
     const now = await this.#tree.lstat(path);
     if (now !== null && now.kind !== "folder") {
       const row = owners.own;
@@ -184,12 +207,13 @@ export class Applier {
         );
       }
       this.#refuseTwin(peer, path, await this.#twinOf(path));
-      conflicts.push(await this.#moveToConflict(path));
+      await this.#moveToConflict(path, trail);
+    } else if (now !== null && owners.own === null) {
+      this.#refuseTwin(peer, path, await this.#twinOf(path));
     }
     if (now?.kind !== "folder") await this.#tree.mkdir(path);
-    group.toFlush.add(parentOf(path) ?? "");
     group.verified.add(path);
-    return { row: await this.#rowOf(peer, path, FOLDER_STATE), conflicts, kept: false };
+    return { row: await this.#rowOf(peer, path, FOLDER_STATE), kept: false };
   }
 
   /**
@@ -204,13 +228,16 @@ export class Applier {
     mayKeep: boolean,
     owners: Owners,
     group: Group,
+    trail: Trail,
   ): Promise<Applied> {
-    const conflicts: string[] = [];
     const row = owners.own;
-    const gone = { row: null, conflicts, kept: false };
-    const now = await this.#lookAt(path);
-    if (now === null) return gone;
+    const gone = { row: null, kept: false };
     const parent = parentOf(path) ?? "";
+    const now = await this.#lookAt(path);
+    if (now === null) {
+      group.toFlush.add(parent);
+      return gone;
+    }
     if (now.kind === "folder") {
       if (owners.other !== null) return { ...gone, kept: true };
       try {
@@ -237,34 +264,45 @@ export class Applier {
     }
     // A symlink or a special file in the place of the peer's file is this computer's own: the peer's file is gone already.
     if (now.kind !== "file") return gone;
+    group.toFlush.add(parent);
     if (await this.#isOurs(path, now, row)) {
       const before = await this.#moveAside(path, aside, now);
-      await this.#settleAside({ path, aside, row, before, reason: "deleted" }, conflicts, group);
-    } else conflicts.push(await this.#moveToConflict(path));
-    group.toFlush.add(parent);
+      const undone = await this.#settleAside({ path, aside, row, before, reason: "deleted" }, trail, group);
+      if (undone !== null) throw undone;
+    } else await this.#moveToConflict(path, trail);
     return gone;
   }
 
-  /** Moves what is at a path to a conflict copy; gives its path. */
-  async #moveToConflict(path: string): Promise<string> {
+  /** Moves what is at a path to a conflict copy. */
+  async #moveToConflict(path: string, trail: Trail): Promise<void> {
     const to = await freeConflictPath(this.#tree, path, this.#clock.now());
     await this.#tree.rename(path, to);
-    return to;
+    trail.conflicts.push(to);
   }
 
-  async #placeNew(staged: string, path: RelativePath): Promise<void> {
+  async #placeNew(staged: string, path: RelativePath, trail: Trail): Promise<void> {
     try {
       await this.#tree.link(staged, path);
-      await this.#tree.unlink(staged);
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
-      if (error.code === "cross_device") return await this.#placeAcross(staged, path);
+      if (error.code === "cross_device") return await this.#placeAcross(staged, path, trail);
       // No links here (FAT, some network folders): a rename replaces what came in between, so look as late as can be.
       if (error.code !== "unsupported") throw error;
       if (await this.#tree.lstat(path) !== null) {
         throw new FileError("exists", `${path} appeared meanwhile`, { cause: error });
       }
-      await this.#tree.rename(staged, path);
+      return await this.#tree.rename(staged, path);
+    }
+    await this.#drop(staged, trail);
+  }
+
+  /** Removes what is of no use any more. The operation is done, also if that cannot be. */
+  async #drop(staged: string, trail: Trail): Promise<void> {
+    try {
+      await this.#tree.unlink(staged);
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      trail.left.push({ path: staged, error });
     }
   }
 
@@ -278,13 +316,13 @@ export class Applier {
       readonly aside: string;
     },
     row: Synced | null,
-    conflicts: string[],
+    trail: Trail,
     group: Group,
   ): Promise<void> {
     if (row === null) this.#refuseTwin(peer, path, await this.#twinOf(path));
     if (now.kind !== "file" || !await this.#isReplaceable(path, now, row, wanted)) {
-      conflicts.push(await this.#moveToConflict(path));
-      return await this.#placeNew(staged, path);
+      await this.#moveToConflict(path, trail);
+      return await this.#placeNew(staged, path, trail);
     }
     const isNews = row !== null && row.state.hash !== wanted.hash;
     const leaving = { path, aside, row: isNews ? row : null, before: now, reason: "replaced" } as const;
@@ -300,18 +338,19 @@ export class Applier {
     if (!keptAside && isNews && this.#trash !== null) {
       // Without links it leaves its place a moment before the new version comes.
       const before = await this.#moveAside(path, aside, now);
-      await this.#placeNew(staged, path);
-      return await this.#settleAside({ ...leaving, before }, conflicts, group);
+      await this.#placeNew(staged, path, trail);
+      await this.#settleAside({ ...leaving, before }, trail, group);
+      return;
     }
     try {
       await this.#tree.rename(staged, path);
     } catch (error) {
-      if (keptAside) await this.#tree.unlink(aside);
+      if (keptAside) await this.#drop(aside, trail);
       if (!(error instanceof FileError && error.code === "cross_device")) throw error;
       await this.#tree.unlink(path);
-      return await this.#placeAcross(staged, path);
+      return await this.#placeAcross(staged, path, trail);
     }
-    if (keptAside) await this.#settleAside(leaving, conflicts, group);
+    if (keptAside) await this.#settleAside(leaving, trail, group);
   }
 
   /**
@@ -336,48 +375,76 @@ export class Applier {
     return await this.#tree.lstat(aside) ?? before;
   }
 
-  /** The old version is out of its place: if it was edited until the last moment it is a conflict copy, else it goes. */
+  /**
+   * The old version is out of its place: if it was edited until the last moment it is a conflict copy, else it goes, into the trash
+   * if there is one. What the disk refuses leaves it in staging, and the operation is done all the same: the next start judges it, and
+   * keeps what it does not know.
+   *
+   * @returns Why a deletion was undone: the version could not be kept in the trash.
+   */
   async #settleAside(
     { path, aside, row, before, reason }: Leaving,
-    conflicts: string[],
+    trail: Trail,
     group: Group,
-  ): Promise<void> {
-    const after = await this.#tree.lstat(aside);
-    if (after === null) return;
-    // ctime is left out: the renames and links of this commit have changed it.
-    if (
-      after.kind === before.kind && after.inode === before.inode && after.device === before.device &&
-      after.sizeBytes === before.sizeBytes && after.mtimeMs === before.mtimeMs
-    ) {
-      if (row === null || this.#trash === null) return await this.#tree.unlink(aside);
-      // Until now its content may be durable in a journal only, which does not know that the file has another name.
-      if (!this.#isFlushed(path, row.state.hash)) await this.#tree.flushFile(aside);
-      try {
-        group.trashed.push(await this.#trash.take(aside, { peer: row.peer, path, row, reason }));
-        group.toFlush.add(this.#trash.place);
-        return;
-      } catch (error) {
-        if (!(error instanceof FileError)) throw error;
+  ): Promise<FileError | null> {
+    try {
+      const after = await this.#tree.lstat(aside);
+      if (after === null) return null;
+      // ctime is left out: the renames and links of this commit have changed it.
+      const isAsBefore = after.kind === before.kind && after.inode === before.inode &&
+        after.device === before.device && after.sizeBytes === before.sizeBytes &&
+        after.mtimeMs === before.mtimeMs;
+      if (isAsBefore && (row === null || this.#trash === null)) {
+        await this.#tree.unlink(aside);
+        return null;
+      }
+      if (isAsBefore && row !== null && this.#trash !== null) {
+        const refusal = await this.#intoTrash(
+          this.#trash,
+          aside,
+          { peer: row.peer, path, row, reason },
+          group,
+        );
+        if (refusal === null) return null;
         if (reason === "deleted") {
           // Nothing is lost for want of a trash: the file stays, and the sender tries again.
           await this.#tree.rename(aside, path);
           const message =
-            `${path} was not deleted, because it could not be put into the trash: ${error.message}`;
-          throw new FileError(error.code, message, { cause: error });
+            `${path} was not deleted, because it could not be put into the trash: ${refusal.message}`;
+          return new FileError(refusal.code, message, { cause: refusal });
         }
       }
+      const to = await freeConflictPath(this.#tree, path, this.#clock.now());
+      await this.#tree.rename(aside, to);
+      trail.conflicts.push(to);
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      trail.left.push({ path: aside, error });
     }
-    const to = await freeConflictPath(this.#tree, path, this.#clock.now());
-    await this.#tree.rename(aside, to);
-    conflicts.push(to);
+    return null;
+  }
+
+  /** @returns Why it could not be put there. */
+  async #intoTrash(trash: Trash, aside: string, going: Going, group: Group): Promise<FileError | null> {
+    const { path, row } = going;
+    try {
+      // Until now its content may be durable in a journal only, which does not know that the file has another name.
+      if (!this.#isFlushed(path, row.state.hash)) await this.#tree.flushFile(aside);
+      group.trashed.push(await trash.take(aside, going));
+      group.toFlush.add(trash.place);
+      return null;
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      return error;
+    }
   }
 
   /** A folder below `synced/` that is a file system of its own: the content is copied beside its place first. */
-  async #placeAcross(staged: string, path: RelativePath): Promise<void> {
+  async #placeAcross(staged: string, path: RelativePath, trail: Trail): Promise<void> {
     const beside = joinPath(parentOf(path) ?? "", `.${nameOf(staged)}`.slice(0, 200));
     await this.#copy(staged, beside);
-    await this.#placeNew(beside, path);
-    await this.#tree.unlink(staged);
+    await this.#placeNew(beside, path, trail);
+    await this.#drop(staged, trail);
   }
 
   /** Copies a file with its times and mode, durable. */
@@ -405,7 +472,7 @@ export class Applier {
     }
   }
 
-  async #makeParents(path: RelativePath, group: Group): Promise<void> {
+  async #makeParents(path: RelativePath, group: Group, trail: Trail): Promise<void> {
     const parent = parentOf(path);
     if (parent === null || group.verified.has(parent)) return;
     for (const folder of ancestorsOf(path)) {
@@ -413,6 +480,7 @@ export class Applier {
       const stat = await this.#tree.lstat(folder);
       if (stat === null) {
         await this.#tree.mkdir(folder);
+        trail.made.push(folder);
         group.toFlush.add(parentOf(folder) ?? "");
       } else checkParent(folder, stat);
       group.verified.add(folder);
@@ -490,10 +558,42 @@ export class Applier {
   }
 
   async #rowOf(peer: number, path: RelativePath, state: PathState): Promise<Synced> {
-    const disk = await this.#tree.lstat(path);
-    if (disk === null) throw new FileError("io", `${path} vanished right after it was written`);
-    return { path, peer, state, disk };
+    try {
+      const now = await this.#tree.lstat(path);
+      const isAsPut = now?.kind === state.kind &&
+        (state.kind === "folder" || (now.sizeBytes === state.sizeBytes && now.mtimeMs === state.mtimeMs));
+      // Edited right after it was put there, or on a disk with coarse times: only its content can tell.
+      const disk = isAsPut || state.kind === "folder"
+        ? now
+        : await markOf(this.#tree, path, state, this.#clock);
+      if (disk !== null) return { path, peer, state, disk };
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+    }
+    // It is in place, or was until a moment ago: the next inspection looks at it again.
+    return doubtfulRow(peer, path, state);
   }
+}
+
+/** No file has this ctime, so a row with it fits none. */
+const NO_CTIME_MS = -1;
+
+/** A row for what was put in place without a look at it afterwards. */
+export function doubtfulRow(peer: number, path: RelativePath, state: PathState): Synced {
+  const { sizeBytes, mtimeMs } = state;
+  return { path, peer, state, disk: { sizeBytes, mtimeMs, ctimeMs: NO_CTIME_MS, inode: 0, device: 0 } };
+}
+
+/**
+ * A row for what is in place but was not acknowledged, because it may not be durable. Its mark fits no file, so the operation is
+ * applied again when it comes again; its hash tells that the file is the peer's.
+ */
+export function asDoubtful(row: Synced): Synced {
+  return { ...row, disk: { ...row.disk, ctimeMs: NO_CTIME_MS } };
+}
+
+export function isDoubtful(row: Synced): boolean {
+  return row.disk.ctimeMs === NO_CTIME_MS;
 }
 
 /** Whether a file looks as it did right after its commit. */

@@ -5,11 +5,12 @@ import { type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.t
 import { FOLDER_STATE, type PathState } from "../domain/observation.ts";
 import type { Folding } from "../domain/plan.ts";
 import { type Clock, FileError, type FileErrorCode, type FileTree } from "../domain/ports.ts";
+import { type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { NewTrashed } from "../store/trash.ts";
-import { type Applied, Applier, type Group } from "./apply.ts";
+import { type Applied, Applier, asDoubtful, doubtfulRow, type Group, type Trail } from "./apply.ts";
 import { inParallel } from "./in_parallel.ts";
 import { Journal, type Lump } from "./journal.ts";
 import type { JournalEntry } from "./journal_format.ts";
@@ -52,6 +53,7 @@ interface Step {
   journalled: boolean;
   /** The folder that it is made in, or that it makes, if that is a new one which is put in place as a whole. */
   newFolder: NewFolder | null;
+  readonly trail: Trail;
   applied: Applied | null;
   outcome: Outcome | null;
 }
@@ -80,6 +82,8 @@ const GROUP_OPERATIONS = 256;
 const GROUP_BYTES = 16 * 1024 * 1024;
 /** Groups whose contents are staged while another one is put in place. */
 const GROUPS_AHEAD = 2;
+/** How long after an old version has gone that is made durable. */
+const REST_MS = 1_000;
 /** Flushes under way at once: the file system joins them into few writes of its journal. */
 const PARALLEL_FLUSHES = 64;
 
@@ -99,6 +103,10 @@ export class Committer {
   readonly #queue: Queued[] = [];
   #tail: Promise<unknown> = Promise.resolve();
   #scheduled = false;
+  /** Cancels the flush that is to come when nothing has been committed for a moment. */
+  #cancelRest: (() => void) | null = null;
+  /** Folders whose entries could not be made durable: nothing below them is acknowledged before they are. */
+  readonly #unflushed = new Set<string>();
   /** What is in place although its row could not be written: without it our own write would pass for an edit by hand. */
   #unrecorded: Synced[] = [];
   /** What is in the trash although its row could not be written. */
@@ -136,6 +144,9 @@ export class Committer {
     await this.exclusive(() => Promise.resolve());
     await this.#journal.close();
     await this.#tail;
+    if (this.#cancelRest === null) return;
+    this.#cancelRest();
+    await this.#flushTidied();
   }
 
   /** Queues an operation; resolves with its answer, durable if it is ok. */
@@ -147,12 +158,35 @@ export class Committer {
       this.exclusive(async () => {
         // One turn of the event loop, so that what has come together is committed together.
         await new Promise<void>((resolve) => this.#clock.after(0, resolve));
-        await this.#drain();
-        this.#scheduled = false;
+        try {
+          await this.#drain();
+        } finally {
+          this.#scheduled = false;
+        }
         this.#journal.rest();
         await this.#staging.tidy();
       });
     });
+  }
+
+  /**
+   * Old versions have gone from staging. A power cut could bring their names back, with whatever is left of them, until that is
+   * durable too; nobody waits for it.
+   */
+  #restLater(): void {
+    this.#cancelRest ??= this.#clock.after(REST_MS, () => void this.exclusive(() => this.#flushTidied()));
+  }
+
+  async #flushTidied(): Promise<void> {
+    this.#cancelRest = null;
+    for (const folder of [STAGING_FOLDER, ""]) {
+      try {
+        await this.#tree.flushFolder(folder);
+      } catch (error) {
+        // Staging is mostly gone itself by then.
+        if (!(error instanceof FileError)) throw error;
+      }
+    }
   }
 
   /** Removes the staging folder when nothing is staged any more. */
@@ -227,6 +261,7 @@ export class Committer {
       staged: work.content instanceof Uint8Array ? null : work.content,
       journalled: false,
       newFolder: null,
+      trail: { conflicts: [], made: [], left: [] },
       applied: null,
       outcome: null,
     }));
@@ -317,7 +352,7 @@ export class Committer {
 
   /** Puts a prepared group in place, records it, and answers. */
   async #finish({ group, steps, lump, newFolders }: Prepared): Promise<void> {
-    const changed: Group = { verified: new Set(), toFlush: new Set(), trashed: [] };
+    const changed: Group = { verified: new Set(), toFlush: new Set(this.#unflushed), trashed: [] };
     try {
       this.#recordIntents(steps);
       for (const step of steps) await this.#guard(step, () => this.#apply(step, changed));
@@ -328,6 +363,7 @@ export class Committer {
       this.#refuseAll(steps, error);
     }
     lump?.release();
+    if (steps.some(({ applied, wanted }) => applied !== null && wanted?.kind !== "folder")) this.#restLater();
     for (const [i, step] of steps.entries()) {
       if (step.staged !== null && step.applied === null) {
         // What came in pieces over a link that is gone is continued on the next one.
@@ -336,6 +372,7 @@ export class Committer {
       }
       group[i]!.settle(step.outcome ?? { status: "ok", kept: step.applied?.kept ?? false });
     }
+    for (const { path, error } of steps.flatMap(({ trail }) => trail.left)) this.#tellLeft(path, error);
     await newFolders?.tidy();
   }
 
@@ -421,13 +458,13 @@ export class Committer {
   }
 
   async #apply(step: Step, folders: Group): Promise<void> {
-    const { work: { operation, peer, mayKeep }, wanted, aside, owners } = step;
+    const { work: { operation, peer, mayKeep }, wanted, aside, owners, trail } = step;
     if (wanted === null) {
-      step.applied = await this.#applier.remove(operation.path, aside, mayKeep, owners, folders);
+      step.applied = await this.#applier.remove(operation.path, aside, mayKeep, owners, folders, trail);
     } else if (await this.#applyInNewFolder(step, wanted, folders)) {
       return;
     } else if (wanted.kind === "folder") {
-      step.applied = await this.#applier.putFolder(peer.number, operation.path, owners, folders);
+      step.applied = await this.#applier.putFolder(peer.number, operation.path, owners, folders, trail);
     } else if (step.staged === null) {
       step.applied = await this.#applier.adopt(peer.number, operation.path, wanted, owners);
     } else {step.applied = await this.#applier.putFile(
@@ -438,6 +475,7 @@ export class Committer {
         aside,
         owners,
         folders,
+        trail,
       );}
   }
 
@@ -447,13 +485,13 @@ export class Committer {
     if (newFolder === null) return false;
     if (wanted.kind === "folder") {
       if (newFolder.spoiled) return false;
-      step.applied = await this.#applier.placeFolder(peer, path, newFolder.path, folders);
+      step.applied = await this.#applier.placeFolder(peer, path, newFolder.path, folders, step.trail);
       newFolder.placed = step.applied !== null;
       return newFolder.placed;
     }
     const disk = newFolder.files.get(path);
     if (!newFolder.placed || disk === undefined) return false;
-    step.applied = { row: { path, peer, state: wanted, disk }, conflicts: [], kept: false };
+    step.applied = { row: { path, peer, state: wanted, disk }, kept: false };
     return true;
   }
 
@@ -461,6 +499,7 @@ export class Committer {
     await inParallel(PARALLEL_FLUSHES, [...toFlush], async (folder) => {
       try {
         await this.#tree.flushFolder(folder);
+        this.#unflushed.delete(folder);
       } catch (error) {
         // Whose old version it was is not told apart: none of them is acknowledged.
         if (folder === this.#trash?.place) {
@@ -468,11 +507,15 @@ export class Committer {
           return;
         }
         // A folder that a later operation of the group has removed needs no flush: its own parent gets one.
-        if (error instanceof FileError && (error.code === "not_found" || error.code === "not_folder")) return;
+        if (error instanceof FileError && (error.code === "not_found" || error.code === "not_folder")) {
+          this.#unflushed.delete(folder);
+          return;
+        }
+        this.#unflushed.add(folder);
+        // All that is below could be lost with an entry of this folder.
         const below = folder === "" ? "" : `${folder}/`;
         for (const step of steps) {
-          const name = step.work.operation.path.slice(below.length);
-          if (step.applied !== null && step.work.operation.path.startsWith(below) && !name.includes("/")) {
+          if (step.applied !== null && step.work.operation.path.startsWith(below)) {
             step.outcome = toOutcome(error);
           }
         }
@@ -486,8 +529,9 @@ export class Committer {
       this.#store.intents.clear();
       lump?.record();
       this.#trash?.record(trashed);
-      for (const { work, applied, outcome } of steps) {
+      for (const { work, applied, outcome, trail } of steps) {
         const { operation, peer, wireBytes } = work;
+        this.#recordTrail(at, peer, operation.path, trail, outcome === null);
         if (applied !== null) {
           if (applied.row === null) this.#store.synced.remove(peer.number, operation.path);
           else this.#store.synced.put(outcome === null ? applied.row : asDoubtful(applied.row));
@@ -511,19 +555,29 @@ export class Committer {
           error: outcome?.status === "error" ? outcome.message : null,
           wireBytes,
         });
-        for (const copy of applied?.conflicts ?? []) {
-          const message = `the version of ${operation.path} that was edited here`;
-          this.#store.log.add(localNote(at, "conflict", copy, "conflict", message));
-          this.#onEvent({
-            kind: "conflict",
-            level: "warning",
-            message: `kept as ${copy}: ${message}`,
-            path: copy,
-            peer: peer.name,
-          });
-        }
       }
     });
+  }
+
+  /** Writes down what an operation has done beside what it was to do, whether it came to its end or not. */
+  #recordTrail(at: number, peer: Work["peer"], path: RelativePath, trail: Trail, isDurable: boolean): void {
+    for (const copy of trail.conflicts) {
+      const message = `the version of ${path} that was edited here`;
+      this.#store.log.add(localNote(at, "conflict", copy, "conflict", message));
+      this.#onEvent({
+        kind: "conflict",
+        level: "warning",
+        message: `kept as ${copy}: ${message}`,
+        path: copy,
+        peer: peer.name,
+      });
+    }
+    // Else they would stay when their sender, who may not know that they were made, deletes its own.
+    for (const folder of trail.made) {
+      if (this.#store.synced.get(peer.number, folder) !== null) continue;
+      const row = doubtfulRow(peer.number, folder, FOLDER_STATE);
+      this.#store.synced.put(isDurable ? { ...row, disk: { ...row.disk, ctimeMs: 0 } } : row);
+    }
   }
 
   #recordUnrecorded(): void {
@@ -541,30 +595,29 @@ export class Committer {
     try {
       await this.#tree.unlink(staged.path);
     } catch (error) {
-      // Swept at the next start; worth a word, as it takes room until then.
+      // It is swept at the next start; worth a word, as it takes room until then.
       if (error instanceof FileError && error.code === "not_found") return;
-      this.#onEvent({
-        kind: "problem",
-        level: "detail",
-        message: `${staged.path} could not be removed: ${messageOf(error)}`,
-      });
+      this.#tellLeft(staged.path, error);
     }
+  }
+
+  #tellLeft(path: string, error: unknown): void {
+    this.#onEvent({
+      kind: "problem",
+      level: "detail",
+      message: `${path} stays until the next start: ${messageOf(error)}`,
+    });
   }
 }
 
 /** Whether a step that a crash cuts off could be taken for an edit or a deletion by hand. */
 function couldBeMistaken({ work: { operation }, wanted, staged, owners: { own } }: Step): boolean {
-  if (operation.kind === "folder") return own !== null && (wanted === null || own.state.kind === "file");
+  // A new folder could stay when its sender, who knows of no success, deletes its own.
+  if (operation.kind === "folder") {
+    return own === null ? wanted !== null : wanted === null || own.state.kind === "file";
+  }
   // An offer that is taken over as it lies there changes no content.
   return !operation.offer || staged !== null;
-}
-
-/**
- * A row for what is in place but was not acknowledged, because it may not be durable. Its mark fits no file, so the operation is
- * applied again when it comes again; its hash tells that the file is the peer's.
- */
-function asDoubtful(row: Synced): Synced {
-  return { ...row, disk: { ...row.disk, ctimeMs: -1 } };
 }
 
 const CODES: Partial<Record<FileErrorCode, ErrorCode>> = {

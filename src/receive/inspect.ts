@@ -1,11 +1,13 @@
 import type { Clock, FileTree } from "../domain/ports.ts";
 import { FileError } from "../domain/ports.ts";
-import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
+import { ancestorsOf, parentOf, type RelativePath } from "../domain/relative_path.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Synced } from "../store/synced.ts";
-import { sameMark } from "./apply.ts";
+import { isDoubtful, sameMark } from "./apply.ts";
 import { hashFile } from "./hash_file.ts";
+import { markOf } from "./mark_of.ts";
+import { recoveredNote } from "./recover_path.ts";
 import { freeConflictPath } from "./staging.ts";
 
 /** What an inspection of `synced/` found. */
@@ -21,6 +23,8 @@ export interface InspectionParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly peer: number;
+  /** Whether what a power cut has left at a path is still to be brought back from a journal: that is nobody's edit. */
+  readonly waits: (path: RelativePath) => boolean;
   readonly pause: () => Promise<void>;
 }
 
@@ -41,7 +45,9 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
     if (page.length === 0) return { edited, vanished };
     after = page.at(-1)!.path;
     const changes: (() => void)[] = [];
+    const renamedIn = new Set<string>();
     for (const row of page) {
+      if (parts.waits(row.path)) continue;
       const verdict = await inspectOne(parts, row, folders);
       if (verdict === "same") continue;
       if (verdict === "gone") {
@@ -60,6 +66,7 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
         });
       } else if ("copy" in verdict) {
         edited.push({ path: row.path, copy: verdict.copy });
+        renamedIn.add(parentOf(row.path) ?? "");
         changes.push(() => {
           store.synced.remove(peer, row.path);
           store.log.add(
@@ -72,8 +79,14 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
             ),
           );
         });
-      } else changes.push(() => store.synced.put(verdict.row));
+      } else {
+        changes.push(() => {
+          store.synced.put(verdict.row);
+          if (verdict.recovered) store.log.add(recoveredNote(clock.now(), row.path, row.state));
+        });
+      }
     }
+    for (const folder of renamedIn) await flushIfPossible(parts.tree, folder);
     if (changes.length > 0) {
       store.transaction(() => {
         store.intents.clear();
@@ -84,7 +97,29 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
   }
 }
 
-type Verdict = "same" | "gone" | { readonly copy: string } | { readonly row: Synced };
+/** So that a copy is where the log says. If it cannot be, a power cut may bring it back to its old place, as what it is: an edit. */
+async function flushIfPossible(tree: FileTree, folder: string): Promise<void> {
+  try {
+    await tree.flushFolder(folder);
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+  }
+}
+
+/** What was put in place and not acknowledged is whole: it is made durable, as the comparison of trees will count it as held. */
+async function settled(tree: FileTree, clock: Clock, row: Synced): Promise<Verdict> {
+  const { path, state } = row;
+  if (state.kind === "file") await tree.flushFile(path);
+  for (const folder of ["", ...ancestorsOf(path)]) await tree.flushFolder(folder);
+  const disk = state.kind === "file" ? await markOf(tree, path, state, clock) : await tree.lstat(path);
+  // Edited in this moment: the next inspection finds out.
+  return disk === null ? "same" : { row: { ...row, disk }, recovered: true };
+}
+
+type Verdict = "same" | "gone" | { readonly copy: string } | {
+  readonly row: Synced;
+  readonly recovered: boolean;
+};
 
 async function inspectOne(
   { tree, store, clock, peer }: InspectionParts,
@@ -99,7 +134,10 @@ async function inspectOne(
       if (!real) return "gone";
     }
     const now = await tree.lstat(path);
-    if (state.kind === "folder") return now?.kind === "folder" ? "same" : "gone";
+    if (state.kind === "folder") {
+      if (now?.kind !== "folder") return "gone";
+      return isDoubtful(row) ? await settled(tree, clock, row) : "same";
+    }
     if (now === null || now.kind !== "file") return "gone";
     const sameMode = now.executable === null || now.executable === state.executable;
     if (sameMark(now, row) && sameMode) return "same";
@@ -112,8 +150,9 @@ async function inspectOne(
     }
     if (now.mtimeMs !== row.disk.mtimeMs) await tree.setTimes(path, state.mtimeMs);
     if (!sameMode) await tree.setExecutable(path, state.executable);
-    const disk = await tree.lstat(path);
-    return disk === null ? "gone" : { row: { ...row, disk } };
+    if (isDoubtful(row)) return await settled(tree, clock, row);
+    const disk = await markOf(tree, path, state, clock);
+    return disk === null ? "same" : { row: { ...row, disk }, recovered: false };
   } catch (error) {
     // What cannot be looked at is neither edited nor gone: the next inspection looks again.
     if (error instanceof FileError) return "same";

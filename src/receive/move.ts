@@ -1,7 +1,7 @@
 import type { EventSink } from "../domain/events.ts";
 import type { Operation } from "../domain/header.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
-import type { FileStat } from "../domain/observation.ts";
+import { type FileStat, FOLDER_STATE } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
 import {
   ancestorsOf,
@@ -14,8 +14,10 @@ import {
 import type { Slices } from "../domain/slices.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Store } from "../store/store.ts";
-import { sameMark } from "./apply.ts";
+import { asDoubtful, doubtfulRow, sameMark } from "./apply.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
+import { markOf } from "./mark_of.ts";
+import { flushFolders } from "./recover_path.ts";
 
 /** A move as it was asked for. */
 export type Move = Operation & { readonly from: RelativePath };
@@ -86,7 +88,7 @@ export class Mover {
       throw cannot(from, "it is not yours alone");
     }
     await this.#mustBeAsLeft(peer, from, path, slices);
-    const toFlush = await this.#makeParents(path);
+    const toFlush = await this.#makeParents(peer, path);
     store.transaction(() => store.moves.begin({ peer, from, path, kind: "folder", inode: 0, mtimeMs: 0 }));
     await tree.rename(from, path);
     await this.#flush([...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
@@ -133,7 +135,7 @@ export class Mover {
       throw cannot(from, "it is not here as you left it");
     }
     await this.#mustBeFree(path);
-    const toFlush = await this.#makeParents(path);
+    const toFlush = await this.#makeParents(peer, path);
     store.transaction(() =>
       store.moves.begin({ peer, from, path, kind: "file", inode: before.inode, mtimeMs: move.mtimeMs })
     );
@@ -148,15 +150,19 @@ export class Mover {
     this.#record(peer, move, before, disk);
   }
 
-  /** Gives a file that was moved the times and mode that it should have; tells how it looks then. */
-  async #dress(move: Move, before: FileStat): Promise<FileStat> {
-    const { tree } = this.#parts;
+  /** Gives a file that was moved the times and mode that it should have; tells how it looks then, `null` if it was edited. */
+  async #dress(move: Move, before: FileStat): Promise<FileStat | null> {
+    const { tree, clock } = this.#parts;
     const { path } = move;
     const executable = move.executable ?? false;
     const differs = before.mtimeMs !== move.mtimeMs || (before.executable ?? executable) !== executable;
     if (before.mtimeMs !== move.mtimeMs) await tree.setTimes(path, move.mtimeMs);
     if ((before.executable ?? executable) !== executable) await tree.setExecutable(path, executable);
-    if (differs) await tree.flushFile(path);
+    if (differs) {
+      await tree.flushFile(path);
+      // An edit of this moment would have got the peer's time.
+      return await markOf(tree, path, move, clock);
+    }
     const disk = await tree.lstat(path);
     if (disk === null || disk.kind !== "file") {
       throw new FileError("io", `${path} vanished right after it was moved`);
@@ -164,16 +170,17 @@ export class Mover {
     return disk;
   }
 
-  #record(peer: number, move: Move, before: FileStat, disk: FileStat): void {
+  #record(peer: number, move: Move, before: FileStat, disk: FileStat | null): void {
     const { store } = this.#parts;
     const { from, path, sizeBytes, mtimeMs, hash } = move;
     store.transaction(() => {
       store.synced.remove(peer, from);
       const state = { kind: "file", sizeBytes, mtimeMs, executable: move.executable ?? false, hash } as const;
       // Edited in the moment of the move: the row tells how the peer's version looked, so that the edit is found and kept.
-      const edited = disk.sizeBytes !== before.sizeBytes ||
+      const edited = disk === null || disk.sizeBytes !== before.sizeBytes ||
         (disk.mtimeMs !== before.mtimeMs && disk.mtimeMs !== mtimeMs);
-      store.synced.put({ path, peer, state, disk: edited ? { ...before, ctimeMs: -1 } : disk });
+      const row = { path, peer, state, disk: before };
+      store.synced.put(edited ? asDoubtful(row) : { ...row, disk });
       store.moves.clear();
     });
   }
@@ -207,12 +214,14 @@ export class Mover {
   }
 
   /** @returns The folders that have got new entries. */
-  async #makeParents(path: RelativePath): Promise<string[]> {
-    const { tree } = this.#parts;
+  async #makeParents(peer: number, path: RelativePath): Promise<string[]> {
+    const { tree, store } = this.#parts;
     const changed: string[] = [];
     for (const folder of ancestorsOf(path)) {
       if (await tree.lstat(folder) !== null) continue;
       await tree.mkdir(folder);
+      // It could stay if the move comes to nothing and the sender then deletes its own.
+      if (store.synced.get(peer, folder) === null) store.synced.put(doubtfulRow(peer, folder, FOLDER_STATE));
       changed.push(parentOf(folder) ?? "");
     }
     return changed;
@@ -282,6 +291,7 @@ export async function recoverMoves(parts: Pick<MoverParts, "tree" | "store">): P
       const [row, disk] = [store.synced.get(peer, path), await tree.lstat(path)];
       if (row !== null && disk !== null) store.synced.put({ ...row, disk });
     }
+    await flushFolders(tree, [from, path]);
     store.moves.clear();
   }
 }

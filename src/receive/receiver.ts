@@ -98,6 +98,8 @@ export class Receiver {
   readonly #copies = new Map<RelativePath, string>();
   /** The large files that come in one frame. */
   readonly #streams = new Set<() => TransferProgress>();
+  /** Whether what a crash has left at a path could not be brought back for now. */
+  readonly #waits: (path: RelativePath) => boolean;
   readonly folding: Folding;
   #room: { bytes: number | null; atMs: number } | null = null;
 
@@ -107,8 +109,10 @@ export class Receiver {
     partials: Partials,
     folding: Folding,
     trash: Trash | null,
+    waits: (path: RelativePath) => boolean,
   ) {
     this.#parts = parts;
+    this.#waits = waits;
     this.#staging = staging;
     this.#partials = partials;
     this.#trash = trash;
@@ -123,12 +127,12 @@ export class Receiver {
     const staging = new Staging(parts.tree, parts.random);
     await staging.ensure();
     const trash = parts.trash === null ? null : await Trash.open({ ...parts, limits: parts.trash });
-    await recoverCommits({ ...parts, staging, trash });
+    const waits = await recoverCommits({ ...parts, staging, trash });
     const partials = new Partials(parts);
     await partials.sweep();
     const folding = await staging.probeFolding();
     await staging.tidy();
-    return new Receiver(parts, staging, partials, folding, trash);
+    return new Receiver(parts, staging, partials, folding, trash, waits);
   }
 
   /** Looks for what was edited or deleted by hand in `synced/`; see {@linkcode inspectSynced}. */
@@ -136,7 +140,7 @@ export class Receiver {
     const { tree, store, clock, onEvent } = this.#parts;
     const pause = () => new Promise<void>((resolve) => clock.after(0, resolve));
     const found = await this.#committer.exclusive(() =>
-      inspectSynced({ tree, store, clock, peer: peer.number, pause })
+      inspectSynced({ tree, store, clock, peer: peer.number, waits: this.#waits, pause })
     );
     for (const { path, copy } of found.edited) {
       this.#copies.set(path, copy);
@@ -552,7 +556,7 @@ export class Receiver {
           { ...staged, partial: true },
           wireBytes,
           0,
-          (isOver) => transfer.settled(isOver),
+          (isOver) => this.#free(intake, transfer.settled(isOver)),
         );
       },
       async (error) => {

@@ -1,11 +1,12 @@
 import type { FileStat, PathState } from "../domain/observation.ts";
-import type { Clock, FileTree } from "../domain/ports.ts";
-import { ancestorsOf, nameOf, type RelativePath } from "../domain/relative_path.ts";
+import { type Clock, FileError, type FileErrorCode, type FileTree } from "../domain/ports.ts";
+import { ancestorsOf, nameOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Intent } from "../store/intents.ts";
-import { localNote } from "../store/log.ts";
+import { localNote, type LogEntry } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Synced } from "../store/synced.ts";
 import { hashFile } from "./hash_file.ts";
+import { markOf } from "./mark_of.ts";
 import { freeConflictPath, type Staging } from "./staging.ts";
 import { asTrashed, findTrashed, type Trash } from "./trash.ts";
 
@@ -39,13 +40,33 @@ export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<
     else await settleAside(parts, intent, old, reachable);
   }
   if (state !== null && isDone) {
+    const disk = state.kind === "folder" ? now : await completed(parts, path, now!, state);
+    if (disk === null) return; // edited in this moment: the inspection finds it
     // The crash may have come before the folders were flushed; with the row the operation counts as done when it comes again.
     for (const folder of ["", ...ancestorsOf(path)]) await tree.flushFolder(folder);
-    store.synced.put({ path, peer, state, disk: now! });
+    store.transaction(() => {
+      store.synced.put({ path, peer, state, disk });
+      store.log.add(recoveredNote(parts.clock.now(), path, state));
+    });
   } else if (isDone || (now === null && reachable)) {
     // What was there is out of its place, in a conflict copy, or an empty folder that was to give way: it was us.
     store.synced.remove(peer, path);
   }
+}
+
+/** Gives a file that has the content of a version its times and mode too: it may be the version before, of the same content. */
+async function completed(
+  { tree, clock }: RecoverParts,
+  path: RelativePath,
+  now: FileStat,
+  state: PathState,
+): Promise<FileStat | null> {
+  if (now.mtimeMs !== state.mtimeMs) await tree.setTimes(path, state.mtimeMs);
+  if (now.executable !== null && now.executable !== state.executable) {
+    await tree.setExecutable(path, state.executable);
+  }
+  await tree.flushFile(path);
+  return await markOf(tree, path, state, clock);
 }
 
 /** Whether what a path shows is the state that it was to get. */
@@ -95,6 +116,31 @@ function recordTrashed(
   const reason = state === null ? "deleted" : "replaced";
   store.transaction(() => store.trash.add(asTrashed({ peer, path, row, reason }, stored, clock.now())));
 }
+
+/** That an operation was applied and could not be logged, because a crash or a failing disk came before its answer. */
+export function recoveredNote(atMs: number, path: RelativePath, state: PathState): LogEntry {
+  const message = "received, but not acknowledged at the time: found to be whole, and made durable";
+  return {
+    ...localNote(atMs, "recovered", path, "recovered", message),
+    sizeBytes: state.sizeBytes,
+    hash: state.hash === "" ? null : state.hash,
+  };
+}
+
+/** Makes durable what recovery has renamed and removed at and around paths, before it is forgotten that it had to. */
+export async function flushFolders(tree: FileTree, paths: readonly RelativePath[]): Promise<void> {
+  if (paths.length === 0) return;
+  for (const folder of new Set(["", STAGING_FOLDER, ...paths.flatMap(ancestorsOf)])) {
+    try {
+      await tree.flushFolder(folder);
+    } catch (error) {
+      // What is not there, or is no folder, holds nothing of it.
+      if (!(error instanceof FileError && ABSENT.has(error.code))) throw error;
+    }
+  }
+}
+
+const ABSENT: ReadonlySet<FileErrorCode> = new Set(["not_found", "not_folder", "symlink"]);
 
 /** Whether every folder above a path is one, and no symlink. */
 export async function hasRealParents(tree: FileTree, path: RelativePath): Promise<boolean> {

@@ -8,6 +8,7 @@ import { localNote } from "../store/log.ts";
 import { sameMark } from "./apply.ts";
 import { type JournalEntry, type ReadEntry, readJournal } from "./journal_format.ts";
 import { hasRealParents, type RecoverParts, recoverPath } from "./recover_path.ts";
+import { markOf } from "./mark_of.ts";
 import { freeConflictPath } from "./staging.ts";
 
 /**
@@ -20,6 +21,8 @@ export class Replay {
   /** Where commits that had begun keep old versions, by the path that these come from. */
   readonly #asides = new Map<RelativePath, string>();
   readonly #failures = new Map<string, FileError>();
+  /** What could not be brought back from them now; `null` when not even that is known. */
+  #waiting: Set<RelativePath> | null = new Set();
 
   /** @param begun What had begun without a journal. */
   constructor(parts: RecoverParts, begun: readonly Intent[]) {
@@ -44,6 +47,11 @@ export class Replay {
     await this.#each(async (read, isCommitted) => {
       if (!isCommitted) await this.#replayBegun(read);
     });
+  }
+
+  /** Whether a path still has to be brought back at the next start. */
+  waits(path: RelativePath): boolean {
+    return this.#waiting === null || this.#waiting.has(path);
   }
 
   /**
@@ -79,21 +87,26 @@ export class Replay {
         if (file === null) return;
         try {
           for await (const read of readJournal(file)) {
-            await this.#guard(name, () => work(read, read.lumpEnd <= committedBytes));
+            await this.#guard(
+              name,
+              () => work(read, read.lumpEnd <= committedBytes),
+              () => this.#waiting?.add(read.entry.path),
+            );
           }
         } finally {
           file.close();
         }
-      });
+      }, () => this.#waiting = null);
     }
   }
 
-  async #guard(name: string, work: () => Promise<void>): Promise<void> {
+  async #guard(name: string, work: () => Promise<void>, onFailure: () => void): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
       this.#failures.set(name, error);
+      onFailure();
     }
   }
 
@@ -128,7 +141,7 @@ export class Replay {
       store.log.add(localNote(clock.now(), "conflict", copy, "conflict", message));
     }
     await restore(this.#parts, entry, content, found === "other" ? null : now);
-    const disk = await tree.lstat(path);
+    const disk = await markOf(tree, path, state, clock);
     if (disk !== null) store.synced.put({ path, peer, state, disk });
   }
 

@@ -104,10 +104,20 @@ export class Staging {
     return `${STAGING_FOLDER}/${ASIDE}${this.#random.uuid()}`;
   }
 
-  /** Removes what a crash or a lost link left. Old versions nobody answers for are kept, at the top of the tree, never deleted. */
-  async sweep(nowMs: number, inUse: ReadonlySet<string>): Promise<string[]> {
+  /**
+   * Removes what a crash or a lost link left. Old versions nobody answers for are kept, at the top of the tree, and never deleted
+   * but for those of which `known` says that they are a peer's own.
+   *
+   * @returns The paths of those that were kept.
+   */
+  async sweep(
+    nowMs: number,
+    inUse: ReadonlySet<string>,
+    known: (asides: readonly string[]) => Promise<ReadonlySet<string>>,
+  ): Promise<string[]> {
     const rescued: string[] = [];
     await this.ensure();
+    const asides: string[] = [];
     for (const { name, stat } of await this.#tree.list(STAGING_FOLDER)) {
       const path = `${STAGING_FOLDER}/${name}`;
       if (stat === null || inUse.has(path) || path === HOME_TRASH || path === LOCAL_TRASH) continue;
@@ -116,13 +126,19 @@ export class Staging {
         const stored = await findTrashed(this.#tree, path);
         if (stored !== null && (await this.#tree.lstat(stored))?.inode === stat.inode) {
           await this.#tree.unlink(path);
-          continue;
-        }
-        const to = await freeConflictPath(this.#tree, "recovered", nowMs);
-        await this.#tree.rename(path, to);
-        rescued.push(to);
+        } else asides.push(path);
       } else if (stat.kind === "folder") await this.#removeNewFolder(path);
       else await this.#tree.unlink(path);
+    }
+    const dispensable = asides.length === 0 ? new Set<string>() : await known(asides);
+    for (const path of asides) {
+      if (dispensable.has(path)) {
+        await this.#tree.unlink(path);
+        continue;
+      }
+      const to = await freeConflictPath(this.#tree, "recovered", nowMs);
+      await this.#tree.rename(path, to);
+      rescued.push(to);
     }
     return rescued;
   }

@@ -378,7 +378,10 @@ export class Transfer {
     await this.#working;
     if (this.#failure !== null) throw new MirrorError(this.#failure.code, this.#failure.message);
     this.#ending = false;
-    if (operation.turn !== this.#turn || this.#marks !== null) return null;
+    if (operation.turn !== this.#turn) return null;
+    // All of it was here already: the sender goes on at its end, without a piece.
+    if (this.#marks?.has(operation.sizeBytes)) await this.#goOnAt(operation.sizeBytes);
+    if (this.#marks !== null) return null;
     if (this.#done !== operation.sizeBytes || this.#staged === null) {
       throw new MirrorError(
         "bad_content",
@@ -393,14 +396,21 @@ export class Transfer {
   /**
    * The operation that the whole file belonged to was answered.
    *
-   * @param isOver Nothing is left to be continued: it was committed or refused.
+   * @param isOver Nothing is left to be continued: it was committed or refused. Else its link was lost before the commit.
    */
-  settled(isOver: boolean): void {
+  async settled(isOver: boolean): Promise<void> {
     this.#room?.release(); // it is recorded now, or will not be
-    if (this.#staged === null) return;
+    const staged = this.#staged;
+    if (staged === null) return;
     const { store, partials } = this.#parts;
-    if (isOver) store.partials.removeStaged(this.#staged.path);
-    partials.release(this.#staged.path);
+    await partials.ending((async () => {
+      try {
+        if (isOver) store.partials.removeStaged(staged.path);
+        else await this.#keep(staged, this.#done);
+      } finally {
+        partials.release(staged.path);
+      }
+    })());
   }
 
   /** The sender has given it up, mostly as the file has changed or was moved: what has come is worked in, and kept as by a cut. */
@@ -415,9 +425,13 @@ export class Transfer {
     return partials.ending(this.#endWith("the transfer was interrupted", async (staged) => {
       // What had been offered and was not gone on with is as good as before.
       const keepable = this.#marks === null ? this.#done : Math.max(this.#noted, ...this.#marks.keys());
-      if (keepable >= MIN_KEPT_BYTES) this.#note(staged, keepable);
-      else await this.#remove(staged.path);
+      await this.#keep(staged, keepable);
     }));
+  }
+
+  async #keep(staged: Staged, verifiedBytes: number): Promise<void> {
+    if (verifiedBytes >= MIN_KEPT_BYTES) this.#note(staged, verifiedBytes);
+    else await this.#remove(staged.path);
   }
 
   /** Gives up: what was staged goes. */
@@ -453,7 +467,12 @@ export class Transfer {
 
   async #remove(path: string): Promise<void> {
     this.#parts.store.partials.removeStaged(path);
-    if (await this.#parts.tree.lstat(path) !== null) await this.#parts.tree.unlink(path);
+    try {
+      if (await this.#parts.tree.lstat(path) !== null) await this.#parts.tree.unlink(path);
+    } catch (error) {
+      // Without its row it is swept at the next start.
+      if (!(error instanceof FileError)) throw error;
+    }
   }
 
   #closeBases(): void {

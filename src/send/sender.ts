@@ -4,7 +4,7 @@ import type { Action, RawHeader } from "../domain/header.ts";
 import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
-import type { RelativePath } from "../domain/relative_path.ts";
+import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import type { TransferProgress } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
@@ -36,6 +36,9 @@ const RECORD_AGAIN_MS = 1_000;
 /** When a path is looked at again that was still there when it was to be deleted: at first, and at the longest. */
 const FIRST_STILL_MS = 500;
 const MAX_STILL_MS = 60_000;
+/** How long a path that was renamed in case only waits for its old name to go, and how often it is looked after. */
+const OLD_NAME_MS = 5_000;
+const OLD_NAME_LOOK_MS = 20;
 /** Acks that are recorded in one transaction. */
 const ACKS_PER_COMMIT = 512;
 /** The longest list of chunks that is taken from a peer: those of our own making have up to about 2 MB. */
@@ -86,10 +89,12 @@ export class Sender {
   #comparing: Promise<number | null> | null = null;
   /** Only for a peer whose disk folds names. */
   #folded: FoldedNames | null = null;
+  /** Paths that wait for their old name to go, and until when (monotonic milliseconds). */
+  readonly #renamed = new Map<RelativePath, number>();
   #cancelDue: () => void = () => {};
   #stopped = false;
-  /** Cancel the looks at what was still there when it was to be deleted. */
-  readonly #laterDeletions = new Set<() => void>();
+  /** Cancel the looks at what was still there when it was to be deleted, or when its new name was to be sent. */
+  readonly #laterLooks = new Set<() => void>();
   /** Something was refused because this peer's quota there is used up. */
   #overQuota = false;
   #cancelRoom: (() => void) | null = null;
@@ -144,13 +149,17 @@ export class Sender {
     this.#order.restart();
     this.#guard.check();
     this.#parts.store.pending.dueNow(this.#peer);
+    this.#findFoldedNames(link);
+    link.closed.then(() => this.#detach(link));
+    if (this.#compared) this.wake();
+    else this.compare();
+  }
+
+  #findFoldedNames(link: Link): void {
     const folding = link.hello?.folding;
     this.#folded = folding !== undefined && (folding.case || folding.unicode)
       ? new FoldedNames(folding, this.#parts.store.acked.each(this.#peer))
       : null;
-    link.closed.then(() => this.#detach(link));
-    if (this.#compared) this.wake();
-    else this.compare();
   }
 
   /** Compares the trees (again), if there is a link that can. */
@@ -222,7 +231,7 @@ export class Sender {
     this.#stopped = true;
     this.#cancelDue();
     this.#guard.stop();
-    for (const cancel of this.#laterDeletions) cancel();
+    for (const cancel of this.#laterLooks) cancel();
     this.#cancelRoom?.();
     this.#record();
   }
@@ -248,6 +257,7 @@ export class Sender {
         const message =
           `${peer.name} holds other than was believed at ${corrected.length} paths: the difference is sent again`;
         onEvent({ kind: "scan", level: "info", message, peer: peer.name });
+        this.#findFoldedNames(link);
       }
       this.#order.restart();
       // A comparison that went wrong must not delete what a look at the disk would not.
@@ -282,6 +292,9 @@ export class Sender {
     const observed = row.created ?? store.observed.get(row.path);
     if (observed === null || observed.held !== null) return this.#replan(row.path);
     const acked = row.created === undefined ? store.acked.get(this.#peer, row.path) : null;
+    const before = this.#foldedBefore(observed.path);
+    if (before !== null) return this.#order.block(observed.path, before);
+    if (this.#waitsForOldName(observed.path, row.movedFrom)) return;
     const obstacle = this.#obstacle(observed, acked);
     if (obstacle !== null) {
       if (obstacle.kind === "folder" && !this.#guard.mayClear(obstacle.path)) return;
@@ -295,6 +308,45 @@ export class Sender {
     }
     const movable = acked === null && movedFrom !== null && this.#moves.isPossible(link, row.path, movedFrom);
     this.#launch(link, row.path, observed.kind, observed, acked, row.attempts, movable ? movedFrom : null);
+  }
+
+  /**
+   * On a disk that folds names: a path that was renamed in case only waits until its old name has been seen to be gone, as what is
+   * still observed there would be made again. If that does not come, there are two files, of which the peer can hold one.
+   */
+  #waitsForOldName(path: RelativePath, movedFrom: RelativePath | null): boolean {
+    const { store, clock } = this.#parts;
+    const isRenamed = movedFrom !== null && this.#folded?.twinOf(path) === movedFrom &&
+      store.observed.get(movedFrom) !== null;
+    const endMs = this.#renamed.get(path) ?? clock.monotonic() + OLD_NAME_MS;
+    if (!isRenamed || clock.monotonic() >= endMs) {
+      this.#renamed.delete(path);
+      return false;
+    }
+    this.#renamed.set(path, endMs);
+    this.#order.block(path, movedFrom);
+    const cancel = clock.after(OLD_NAME_LOOK_MS, () => {
+      this.#laterLooks.delete(cancel);
+      this.#order.unblock(movedFrom);
+      this.note([path]);
+    });
+    this.#laterLooks.add(cancel);
+    return true;
+  }
+
+  /** On a disk that folds names: the path whose operation must have come to its end before `path` can be made. */
+  #foldedBefore(path: RelativePath): RelativePath | null {
+    const folded = this.#folded;
+    if (folded === null) return null;
+    const twin = folded.twinUnderWay(path);
+    if (twin !== null) return twin;
+    // A folder that is there under another spelling would take the file in.
+    for (const folder of ancestorsOf(path)) {
+      const waits = folded.twinOf(folder) !== null &&
+        this.#parts.store.pending.get(this.#peer, folder) !== null;
+      if (waits) return folder;
+    }
+    return null;
   }
 
   /** What the peer has that must be deleted before a path can be made: the path itself as another kind, or a folded twin. */
@@ -332,6 +384,7 @@ export class Sender {
     const action: Action = observed === null ? "delete" : acked === null ? "create" : "update";
     const large = observed?.kind === "file" && observed.sizeBytes > SMALL_BYTES;
     this.#inFlight.set(path, { action, large });
+    this.#folded?.begin(path);
     if (large) {
       this.#largeInFlight++;
       this.#largeUnsent.add(path);
@@ -503,6 +556,7 @@ export class Sender {
       this.#largeUnsent.delete(path);
     }
     this.#inFlight.delete(path);
+    this.#folded?.end(path);
   }
 
   /** Reading failed, or the link went away. */
@@ -594,6 +648,20 @@ export class Sender {
     this.wake();
   }
 
+  /** Names that the peer has refused because its disk took them for a path that is gone now: they are tried again. */
+  #freedBy(gone: RelativePath, now: number): RelativePath[] {
+    const folded = this.#folded;
+    if (folded === null) return [];
+    const { store } = this.#parts;
+    const freed = store.pending.refusedWith(this.#peer, "unsupported_name")
+      .filter((path) => folded.isAtOrBelow(path, gone));
+    for (const path of freed) {
+      store.pending.remove(this.#peer, path);
+      replanPath(store, this.#peer, path, now);
+    }
+    return freed;
+  }
+
   #recordOne(settled: Settled, now: number, again: RelativePath[]): void {
     const { path, reply } = settled;
     const waiting = this.#order.waitingFor(path);
@@ -603,6 +671,7 @@ export class Sender {
       if (settled.action !== "create") this.#roomWasMade();
       if (settled.action === "create" && settled.state !== null) this.#guard.arrived(path, settled.state);
       this.#folded?.keep(path, settled.state !== null);
+      if (settled.state === null) again.push(...this.#freedBy(path, now));
       this.#declined.delete(path);
     } else if (reply.code === "content_needed") {
       this.#declined.add(path);
@@ -633,7 +702,7 @@ export class Sender {
     const { store, clock } = this.#parts;
     const again = (delayMs: number) => {
       const cancel = clock.after(delayMs, async () => {
-        this.#laterDeletions.delete(cancel);
+        this.#laterLooks.delete(cancel);
         if (this.#stopped || store.observed.get(path) !== null) return;
         const kind = store.acked.get(this.#peer, path)?.kind;
         if (kind === undefined || this.#inFlight.has(path)) return;
@@ -647,7 +716,7 @@ export class Sender {
         this.#replan(path);
         this.note([path], { deletions: 1 });
       });
-      this.#laterDeletions.add(cancel);
+      this.#laterLooks.add(cancel);
     };
     again(FIRST_STILL_MS);
   }

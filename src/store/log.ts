@@ -92,6 +92,23 @@ export class LogTable {
     ).map(toEntry);
   }
 
+  /** Of contents that were received, by their hashes: the times that their files had. One pass over the log. */
+  received(hashes: readonly string[]): Map<string, Set<string>> {
+    const found = new Map<string, Set<string>>();
+    if (hashes.length === 0) return found;
+    const rows = this.#db.all(
+      "SELECT DISTINCT hash, timestamp FROM log WHERE direction = 'received' AND status = 'ok' " +
+        "AND hash IN (SELECT value FROM json_each(?))",
+      JSON.stringify(hashes),
+    );
+    for (const row of rows) {
+      const hash = row["hash"] as string;
+      const times = found.get(hash) ?? new Set();
+      found.set(hash, times.add(row["timestamp"] as string));
+    }
+    return found;
+  }
+
   /** Removes what is older than `beforeMs`; tells how many rows. */
   prune(beforeMs: number): number {
     return this.#db.run("DELETE FROM log WHERE at < ?", new Date(beforeMs).toISOString());

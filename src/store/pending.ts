@@ -258,6 +258,15 @@ export class PendingTable {
     return row && toPending(row);
   }
 
+  /** The paths that were refused for good for a reason. */
+  refusedWith(peer: number, code: string): RelativePath[] {
+    return this.#db.all(
+      "SELECT path FROM pending WHERE peer = ? AND state = 'refused' AND code = ?",
+      peer,
+      code,
+    ).map((row) => row["path"] as RelativePath);
+  }
+
   list(peer: number, limit = -1): Pending[] {
     return this.#db.all("SELECT * FROM pending WHERE peer = ? ORDER BY path LIMIT ?", peer, limit).map(
       toPending,

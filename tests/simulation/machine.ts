@@ -1,4 +1,5 @@
 import type { PeerEvent } from "../../src/domain/events.ts";
+import type { IdentitySource } from "../../src/identity/identity_keeper.ts";
 import { messageOf } from "../../src/domain/mirror_error.ts";
 import { NO_FOLDING } from "../../src/domain/plan.ts";
 import { DEFAULT_SETTINGS } from "../../src/peer/settings.ts";
@@ -67,7 +68,7 @@ export class Machine {
     this.name = parts.name;
     this.folds = parts.folds;
     this.fingerprint = (parts.name === "anna" ? "a" : "b").repeat(64);
-    const now = () => this.#wallMs();
+    const now = () => this.wallMs;
     const folding = { case: parts.folds, unicode: parts.folds };
     this.watched = new MemoryTree({ root: `/${parts.name}/watched`, now, device: 1 });
     this.synced = new MemoryTree({
@@ -81,7 +82,8 @@ export class Machine {
     this.store = new Store(this.database);
   }
 
-  #wallMs(): number {
+  /** The time of its clock, milliseconds of UTC. */
+  get wallMs(): number {
     return EPOCH_MS + this.#parts.world.nowMs + this.wallOffsetMs;
   }
 
@@ -101,7 +103,7 @@ export class Machine {
       random,
       troubles: this.troubles,
       manners,
-      wallMs: () => this.#wallMs(),
+      wallMs: () => this.wallMs,
       onDeath: (how) => this.#died(process, how),
       onThrown: (error) => this.thrown(error),
     });
@@ -112,7 +114,7 @@ export class Machine {
     onTold(name, `starts${this.dials ? ", dials" : ""}`);
     startPeer({
       name,
-      fingerprint: this.fingerprint,
+      keeper: identityOf(name, this.fingerprint),
       pid: 1,
       system: "unix",
       store: this.store,
@@ -132,7 +134,12 @@ export class Machine {
       },
       clock: process.clock,
       random,
-      settings: { ...DEFAULT_SETTINGS, scanIntervalMs: SCAN_INTERVAL_MS, logDays: 1000 },
+      settings: {
+        ...DEFAULT_SETTINGS,
+        scanIntervalMs: SCAN_INTERVAL_MS,
+        logDays: 1000,
+        trash: manners.trash,
+      },
       listen: { host: name, port: 22600 },
       dial: this.dials && this.#other !== null ? { host: this.#other.name, port: 22600 } : null,
       once: false,
@@ -228,4 +235,16 @@ export class Machine {
   get hasBackup(): boolean {
     return this.#takesBackup;
   }
+}
+
+/** An identity that never changes. */
+function identityOf(name: string, fingerprint: string): IdentitySource {
+  const current = { name, fingerprint, certificatePem: "", keyPem: "" };
+  return {
+    current,
+    next: () => Promise.resolve(null),
+    makeNext: () => Promise.resolve(current),
+    take: () => Promise.resolve(),
+    isDueForRenewal: () => false,
+  };
 }

@@ -11,7 +11,7 @@ import {
   type WatchEvent,
   type WriteHandle,
 } from "../../src/domain/ports.ts";
-import { joinPath, utf8Length } from "../../src/domain/relative_path.ts";
+import { HOME_TRASH, joinPath, utf8Length } from "../../src/domain/relative_path.ts";
 import { EntryJournal } from "./entry_journal.ts";
 import { type Edit, type FileNode, type FolderNode, isDurable, type Node, statOf } from "./memory_nodes.ts";
 import { MemoryWatcher } from "./memory_watcher.ts";
@@ -35,7 +35,9 @@ export class MemoryTree implements FileTree {
   readonly #device: number;
   readonly #folding: Folding;
   readonly #journal = new EntryJournal();
-  #top: FolderNode;
+  readonly #top: FolderNode;
+  /** The home, which the path of its trash leads to. */
+  readonly #home: FolderNode;
   #inodes = 2;
   readonly #freeInodes: number[] = [];
   readonly #watchers = new Set<MemoryWatcher>();
@@ -46,6 +48,7 @@ export class MemoryTree implements FileTree {
     this.#device = device;
     this.#folding = folding;
     this.#top = this.#newFolder();
+    this.#home = this.#newFolder();
   }
 
   // Looking.
@@ -108,9 +111,9 @@ export class MemoryTree implements FileTree {
 
   /** What is at a path, for whoever stands outside of the program; `null` when nothing is. */
   nodeAt(path: string): Node | null {
-    let node: Node = this.#top;
-    if (path === "") return node;
-    for (const name of path.split("/")) {
+    const [start, names] = this.#wayTo(path);
+    let node: Node = start;
+    for (const name of names) {
       if (node.kind !== "folder") return null;
       const next: Node | undefined = node.entries.get(this.#nameIn(node, name));
       if (next === undefined) return null;
@@ -381,9 +384,20 @@ export class MemoryTree implements FileTree {
       }
     };
     restore(this.#top);
+    restore(this.#home);
   }
 
   // Inside.
+
+  #wayTo(path: string): [start: FolderNode, names: string[]] {
+    if (path !== HOME_TRASH && !path.startsWith(`${HOME_TRASH}/`)) {
+      return [this.#top, path === "" ? [] : path.split("/")];
+    }
+    return [
+      this.#home,
+      ["trash", ...path.slice(HOME_TRASH.length + 1).split("/")].filter((name) => name !== ""),
+    ];
+  }
 
   #newFolder(): FolderNode {
     return {
@@ -470,8 +484,9 @@ export class MemoryTree implements FileTree {
     const slash = path.lastIndexOf("/");
     const name = path.slice(slash + 1);
     if (utf8Length(name) > 255) throw refused("name_too_long", verb, path, "the name is too long");
-    let node: Node = this.#top;
-    for (const above of slash < 0 ? [] : path.slice(0, slash).split("/")) {
+    const [start, names] = this.#wayTo(path);
+    let node: Node = start;
+    for (const above of names.slice(0, -1)) {
       if (node.kind !== "folder") throw refused("not_folder", verb, path, "a file is above it");
       const next: Node | undefined = node.entries.get(this.#nameIn(node, above));
       if (next === undefined) throw refused("not_found", verb, path, "it is not there");

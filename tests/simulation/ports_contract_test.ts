@@ -24,7 +24,7 @@ import { VolatileDatabase } from "./volatile_database.ts";
 import { World } from "./world.ts";
 
 const MANNERS = {
-  ...{ slowCalls: 0.3, slowestCallMs: 5, survives: 0, latencyMs: 5, splits: 0.3 },
+  ...{ slowCalls: 0.3, slowestCallMs: 5, survives: 0, latencyMs: 5, splits: 0.3, trash: true },
   ...{ foldsOnAnna: false, foldsOnBert: false },
 };
 
@@ -131,8 +131,8 @@ keeps("TLS", NETWORK_CONTRACT, async () => {
   ]);
   const clock = new SystemClock();
   const port: NetworkUnderTest = {
-    here: new TlsNetwork({ identity: anna, trusted: () => [bert], clock }),
-    there: new TlsNetwork({ identity: bert, trusted: () => [anna], clock }),
+    here: new TlsNetwork({ identity: () => anna, trusted: () => [bert], clock }),
+    there: new TlsNetwork({ identity: () => bert, trusted: () => [anna], clock }),
     hereFingerprint: anna.fingerprint,
     thereFingerprint: bert.fingerprint,
     listenAt: { host: "127.0.0.1", port: 0 },

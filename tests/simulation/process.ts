@@ -40,6 +40,8 @@ export interface Manners {
   readonly latencyMs: number;
   /** How likely bytes are delivered in parts. */
   readonly splits: number;
+  /** Whether what a peer deletes or replaces goes to the trash. */
+  readonly trash: boolean;
   readonly foldsOnAnna: boolean;
   readonly foldsOnBert: boolean;
 }

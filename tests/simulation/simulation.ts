@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { confirmHeldDeletions, readHeldDeletions } from "../../src/store/held_deletions.ts";
 import { differences, isCopy, leftPending, lostContents, pictureOf, untold } from "./checks.ts";
 import { Hub } from "./hub.ts";
 import { Machine } from "./machine.ts";
@@ -213,7 +214,11 @@ class Run {
     while (this.#violation === null && this.#world.nowMs < endMs) {
       await this.#until(() => false, this.#world.nowMs + 1000);
       open = this.#open();
-      for (const name of NAMES) if (open.length > 0) this.#clearTheWay(name);
+      for (const name of NAMES) {
+        if (open.length === 0) continue;
+        this.#confirm(name);
+        this.#clearTheWay(name);
+      }
       if (open.length > 0) continue;
       await this.#until(() => false, this.#world.nowMs + REST_MS);
       open = [...this.#open(), ...this.#unequal()];
@@ -233,6 +238,17 @@ class Run {
     const { anna, bert } = this.#machines;
     const silent = [...untold(anna, bert), ...untold(bert, anna)];
     if (silent.length > 0) this.#violate("the log does not tell", silent.join("\n"));
+  }
+
+  /** A user is told that deletions wait for a word, and gives it: everything here was deleted on purpose. */
+  #confirm(on: Name): void {
+    const { store, database, wallMs } = this.#machines[on];
+    for (const peer of store.peers.list()) {
+      if (readHeldDeletions(store, peer.number).length === 0) continue;
+      this.#count("confirmed deletions");
+      this.#tell(`a user on ${on} confirms deletions`);
+      database.asAnotherProcess(() => confirmHeldDeletions(store, peer, wallMs));
+    }
   }
 
   /** A user who has put something where the peer's file or folder must be reads why it waits, and moves it away. */

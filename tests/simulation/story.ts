@@ -66,6 +66,7 @@ export function storyOf(seed: number): Story {
     survives: random.pick([0, 0.3, 0.7]),
     latencyMs: random.pick([0.2, 5, 50]),
     splits: random.pick([0, 0.1, 0.5]),
+    trash: random.chance(0.7),
     foldsOnAnna: random.chance(0.1),
     foldsOnBert: random.chance(0.1),
   };

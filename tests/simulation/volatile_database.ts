@@ -26,6 +26,7 @@ export class VolatileDatabase extends Database {
   readonly #isReady = true;
   #depth = 0;
   #relaxed = 0;
+  #foreign = 0;
 
   constructor() {
     super(":memory:");
@@ -94,6 +95,17 @@ export class VolatileDatabase extends Database {
 
   #exec(sql: string): void {
     this.prepare(sql).run();
+  }
+
+  /** Does something as another process would: the one that runs sees that the database has changed. */
+  asAnotherProcess<T>(work: () => T): T {
+    const result = this.transaction(work);
+    this.#foreign++;
+    return result;
+  }
+
+  override foreignChanges(): number {
+    return this.#foreign;
   }
 
   /** Everything that was committed is on the disk. */

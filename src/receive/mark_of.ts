@@ -1,0 +1,22 @@
+import { type FileStat, type PathState, sameStat } from "../domain/observation.ts";
+import type { Clock, FileTree } from "../domain/ports.ts";
+import { hashFile } from "./hash_file.ts";
+
+/**
+ * How a file looks that has just been seen to hold a version: its content was read between two looks that agree. A look alone
+ * could be at what somebody has saved since, whose mark would then pass for the version's.
+ *
+ * @returns `null` when the path holds something else, or is being changed.
+ */
+export async function markOf(
+  tree: FileTree,
+  path: string,
+  { sizeBytes, hash }: Pick<PathState, "sizeBytes" | "hash">,
+  clock: Clock,
+): Promise<FileStat | null> {
+  const before = await tree.lstat(path);
+  if (before?.kind !== "file" || before.sizeBytes !== sizeBytes) return null;
+  if (await hashFile(tree, path, clock) !== hash) return null;
+  const after = await tree.lstat(path);
+  return after !== null && sameStat(before, after) ? after : null;
+}
