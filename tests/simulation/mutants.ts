@@ -23,7 +23,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "acknowledged before the folders are flushed",
     file: "src/receive/committer.ts",
-    from: "await this.#flushFolders(steps, folders.toFlush);",
+    from: "await this.#flushFolders(steps, changed.toFlush);",
     to: "",
   },
   {
@@ -47,8 +47,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an edit by hand is deleted without a copy",
     file: "src/receive/apply.ts",
-    from: "if (await this.#isOurs(path, now, row)) {\n      await this.#tree.rename(path, aside);",
-    to: "if (row !== null) {\n      await this.#tree.rename(path, aside);",
+    from: "if (await this.#isOurs(path, now, row)) {\n      const before",
+    to: "if (row !== null) {\n      const before",
   },
   {
     name: "an edit in the moment of the commit passes for the peer's version",
@@ -89,8 +89,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the rows of a group are not written",
     file: "src/receive/committer.ts",
-    from: "this.#recordRows(steps, lump);",
-    to: "if (steps.length > 1) this.#recordRows(steps, lump);",
+    from: "this.#recordRows(steps, lump, changed.trashed);",
+    to: "if (steps.length > 1) this.#recordRows(steps, lump, changed.trashed);",
   },
   {
     name: "synced/ is not looked through before trees are compared",
