@@ -80,6 +80,8 @@ export class Sender {
   readonly #order: Order;
   readonly #moves: Moves;
   readonly #guard: DeletionGuard;
+  /** Paths that wait because something must be deleted first, and the guard counts it. */
+  readonly #guarded = new Set<RelativePath>();
   /** Paths whose content the peer did not have when it was offered. */
   readonly #declined = new Set<RelativePath>();
   #settled: Settled[] = [];
@@ -105,6 +107,8 @@ export class Sender {
     this.#guard = new DeletionGuard({
       ...parts,
       onOpen: () => {
+        this.#order.free(...this.#guarded);
+        this.#guarded.clear();
         this.#order.restart();
         this.wake();
       },
@@ -297,7 +301,11 @@ export class Sender {
     if (this.#waitsForOldName(observed.path, row.movedFrom)) return;
     const obstacle = this.#obstacle(observed, acked);
     if (obstacle !== null) {
-      if (obstacle.kind === "folder" && !this.#guard.mayClear(obstacle.path)) return;
+      if (obstacle.kind === "folder" && !this.#guard.mayClear(obstacle.path)) {
+        // It would be the next again and again, as a folder above what is to be sent.
+        this.#guarded.add(row.path);
+        return this.#order.hold(row.path);
+      }
       this.#order.block(row.path, obstacle.path);
       return this.#clearAway(link, obstacle.path, obstacle.kind);
     }

@@ -1,5 +1,5 @@
 import { foldedPath } from "../../src/domain/plan.ts";
-import { nameOf, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
+import { LOCAL_TRASH, nameOf, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
 import { hashOfNode } from "./contents.ts";
 import type { Machine } from "./machine.ts";
 import type { Node } from "./memory_nodes.ts";
@@ -40,6 +40,9 @@ export function differences(from: Machine, to: Machine, touched: ReadonlySet<str
   const taken = new Set(respelt.values());
   for (const [path, picture] of there) {
     if (wanted.has(path) || taken.has(path)) continue;
+    // A disk that failed while it was tried out whether the home's trash can be used: the other one stays.
+    const isTrash = path === LOCAL_TRASH || path.startsWith(`${LOCAL_TRASH}/`);
+    if (isTrash || (path === STAGING_FOLDER && there.has(LOCAL_TRASH))) continue;
     if (path === STAGING_FOLDER || path.startsWith(`${STAGING_FOLDER}/`)) {
       found.push(`${path} was left in ${to.name}'s staging folder`);
     } else if (!isCopy(path) && !isOwn(path, picture, there, touched) && !to.wasRolledBack) {

@@ -15,6 +15,7 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
   [191, "a file whose staged name could not be removed was refused although it was in place, and stayed"],
   [233, "a deletion that was found done was acknowledged without a flush"],
   [335, "a large file whose link was lost before its commit stayed in staging"],
+  [388, "a path that waited for the deletion guard was looked at for ever, and nothing else went on"],
   [426, "a crash in a move, then a power cut: the file was there under both names"],
   [866, "a folder renamed in case only was made before the old one was deleted, where names fold"],
   [1059, "the same, while the old one was still on its way"],
