@@ -159,7 +159,8 @@ export class Committer {
         // One turn of the event loop, so that what has come together is committed together.
         await new Promise<void>((resolve) => this.#clock.after(0, resolve));
         try {
-          await this.#drain();
+          // Looked at in one turn with what follows: what is queued as the last group ends must not wait for the next one.
+          while (this.#queue.length > 0) await this.#drain();
         } finally {
           this.#scheduled = false;
         }

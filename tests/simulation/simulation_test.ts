@@ -18,6 +18,10 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
   [388, "a path that waited for the deletion guard was looked at for ever, and nothing else went on"],
   [426, "a crash in a move, then a power cut: the file was there under both names"],
   [866, "a folder renamed in case only was made before the old one was deleted, where names fold"],
+  [
+    968,
+    "an operation that came in the moment in which the last group ended waited for the next one, or for ever",
+  ],
   [1059, "the same, while the old one was still on its way"],
   [1093, "a large file that was there whole after a cut was waited for on both sides for ever"],
   [1314, "what a journal could not bring back at once passed for an edit by hand"],
