@@ -105,6 +105,12 @@ export const MUTANTS: readonly Mutant[] = [
     to: "if (now === null) {",
   },
   {
+    name: "what comes as a group ends is forgotten until the next one",
+    file: "src/receive/committer.ts",
+    from: "while (this.#queue.length > 0) await this.#drain();",
+    to: "await this.#drain();",
+  },
+  {
     name: "a file that is here whole is waited for after a cut",
     file: "src/receive/transfer.ts",
     from: "if (this.#marks?.has(operation.sizeBytes)) await this.#goOnAt(operation.sizeBytes);",
