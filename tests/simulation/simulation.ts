@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { foldedPath } from "../../src/domain/plan.ts";
 import { confirmHeldDeletions, readHeldDeletions } from "../../src/store/held_deletions.ts";
 import { differences, isCopy, leftPending, lostContents, pictureOf, untold } from "./checks.ts";
 import { Hub } from "./hub.ts";
@@ -253,7 +254,8 @@ class Run {
 
   /** A user who has put something where the peer's file or folder must be reads why it waits, and moves it away. */
   #clearTheWay(on: Name): void {
-    const { synced } = this.#machines[on];
+    const { synced, folds } = this.#machines[on];
+    const spelt = (path: string) => foldedPath(path, { case: folds, unicode: folds });
     const sender = this.#machines[on === "anna" ? "bert" : "anna"];
     for (const { number } of sender.store.peers.list()) {
       for (const { path, code } of sender.store.pending.list(number)) {
@@ -263,8 +265,9 @@ class Run {
           ? fileAbove(synced, path)
           : null;
         if (obstacle === null || synced.nodeAt(obstacle) === null) continue;
-        const own = [...this.#touched[on]].some((touched) =>
-          touched === obstacle || touched.startsWith(`${obstacle}/`) || obstacle.startsWith(`${touched}/`)
+        const at = spelt(obstacle);
+        const own = [...this.#touched[on]].map(spelt).some((touched) =>
+          touched === at || touched.startsWith(`${at}/`) || at.startsWith(`${touched}/`)
         );
         // What a machine does not know any more whose it is, is for its user to move away too.
         if (!own && !this.#machines[on].wasRolledBack) continue;
