@@ -67,9 +67,11 @@ export class Witness {
   }
 
   /** A user has changed a path here: nothing of what was promised can be expected of it and what is below. */
-  touched(path: string): void {
-    const concerns = (other: string) => other === path || other.startsWith(`${path}/`);
-    for (const known of [...this.#held.keys()]) if (concerns(known)) this.#held.delete(known);
+  touched(path: string, folds: boolean): void {
+    const known = (other: string) => folds ? foldedPath(other, { case: true, unicode: true }) : other;
+    const touched = known(path);
+    const concerns = (other: string) => known(other) === touched || known(other).startsWith(`${touched}/`);
+    for (const held of [...this.#held.keys()]) if (concerns(held)) this.#held.delete(held);
     for (const [id, request] of this.#requests) {
       if (concerns(request.path) || (request.from !== null && concerns(request.from))) {
         this.#requests.delete(id);
