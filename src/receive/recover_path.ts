@@ -43,7 +43,7 @@ export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<
     const disk = state.kind === "folder" ? now : await completed(parts, path, now!, state);
     if (disk === null) return; // edited in this moment: the inspection finds it
     // The crash may have come before the folders were flushed; with the row the operation counts as done when it comes again.
-    for (const folder of ["", ...ancestorsOf(path)]) await tree.flushFolder(folder);
+    await flushFolders(tree, [path]);
     store.transaction(() => {
       store.synced.put({ path, peer, state, disk });
       store.log.add(recoveredNote(parts.clock.now(), path, state));
