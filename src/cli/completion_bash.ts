@@ -1,10 +1,13 @@
-import { type CompletionNode, flagsWithValue, type Value } from "./completion_tree.ts";
+import {
+  casesOfCommands,
+  casesOfValues,
+  type CompletionNode,
+  flagsWithValue,
+  type Value,
+} from "./completion_tree.ts";
 
 /** The completion script for bash, version 3.2 (of macOS) and later. */
 export function bashCompletion(nodes: readonly CompletionNode[]): string {
-  const below = nodes.flatMap(({ path, commands }) =>
-    commands.map(({ name }) => ({ from: `${path} ${name}`, to: `${path} ${name}`.trim() }))
-  );
   return `# bash completion for mirrorsync. Load it in ~/.bashrc:  source <(mirrorsync completions bash)
 _mirrorsync() {
   local word at="" i current="\${COMP_WORDS[COMP_CWORD]}" before="\${COMP_WORDS[COMP_CWORD-1]}"
@@ -14,19 +17,11 @@ _mirrorsync() {
     word="\${COMP_WORDS[i]}"
     case "$at $word" in
       ${flagsWithValue(nodes).map((flag) => `*" ${flag}"`).join("|")}) ((i++)) ;;
-${below.map(({ from, to }) => `      "${from}") at="${to}" ;;`).join("\n")}
+${casesOfCommands(nodes)}
     esac
   done
   case "$at $before" in
-${
-    nodes.flatMap(({ path, flags }) =>
-      flags.flatMap(({ names, value }) =>
-        value === null
-          ? []
-          : [`    ${names.map((name) => `"${path} ${name}"`).join("|")}) ${offerValue(value)}; return ;;`]
-      )
-    ).join("\n")
-  }
+${casesOfValues(nodes, offerValue)}
   esac
   case "$at" in
 ${nodes.map((node) => `    "${node.path}") ${offerWords(node)} ;;`).join("\n")}

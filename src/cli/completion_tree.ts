@@ -100,3 +100,21 @@ function valueOf(of: Argument | Option): Value {
 function shortly(text: string): string {
   return text.split(/[:;(]/, 1)[0]!.replace(/\s+/g, " ").trim();
 }
+
+/** For the shells of one syntax: the lines of a `case` that follow the words of the line down to the command it is in. */
+export function casesOfCommands(nodes: readonly CompletionNode[]): string {
+  return nodes.flatMap(({ path, commands }) =>
+    commands.map(({ name }) => `      "${path} ${name}") at="${`${path} ${name}`.trim()}" ;;`)
+  ).join("\n");
+}
+
+/** The same for the flag before the word that is being written: what its value may be is offered by `offer`. */
+export function casesOfValues(nodes: readonly CompletionNode[], offer: (value: Value) => string): string {
+  return nodes.flatMap(({ path, flags }) =>
+    flags.flatMap(({ names, value }) =>
+      value === null
+        ? []
+        : [`    ${names.map((name) => `"${path} ${name}"`).join("|")}) ${offer(value)}; return ;;`]
+    )
+  ).join("\n");
+}

@@ -1,10 +1,13 @@
-import { type CompletionNode, flagsWithValue, type Value } from "./completion_tree.ts";
+import {
+  casesOfCommands,
+  casesOfValues,
+  type CompletionNode,
+  flagsWithValue,
+  type Value,
+} from "./completion_tree.ts";
 
 /** The completion script for zsh. */
 export function zshCompletion(nodes: readonly CompletionNode[]): string {
-  const below = nodes.flatMap(({ path, commands }) =>
-    commands.map(({ name }) => ({ from: `${path} ${name}`, to: `${path} ${name}`.trim() }))
-  );
   return `#compdef mirrorsync
 # zsh completion for mirrorsync. Load it in ~/.zshrc, after compinit:  source <(mirrorsync completions zsh)
 _mirrorsync() {
@@ -14,19 +17,11 @@ _mirrorsync() {
     word="$words[i]"
     case "$at $word" in
       ${flagsWithValue(nodes).map((flag) => `*" ${flag}"`).join("|")}) ((i++)) ;;
-${below.map(({ from, to }) => `      "${from}") at="${to}" ;;`).join("\n")}
+${casesOfCommands(nodes)}
     esac
   done
   case "$at $words[CURRENT-1]" in
-${
-    nodes.flatMap(({ path, flags }) =>
-      flags.flatMap(({ names, value }) =>
-        value === null
-          ? []
-          : [`    ${names.map((name) => `"${path} ${name}"`).join("|")}) ${offerValue(value)}; return ;;`]
-      )
-    ).join("\n")
-  }
+${casesOfValues(nodes, offerValue)}
   esac
   case "$at" in
 ${nodes.map(wordsOf).join("\n")}

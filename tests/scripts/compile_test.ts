@@ -41,7 +41,7 @@ Embedded Files
 
 mirrorsync
 ├─┬ .deno_compile_node_modules (5.26MB - 4.6MB unique)
-│ └─┬ registry.npmjs.org (5.26MB - 4.6MB unique)
+│ └─┬ registry.example (5.26MB - 4.6MB unique)
 │   ├─┬ @peculiar (1.36MB - 1.35MB unique)
 │   │ └── x509/* (581.11KB - 581.08KB unique)
 │   ├── commander/15.1.0/* (202.37KB)
