@@ -47,7 +47,7 @@ export async function oversee(
         at = now;
         sinceMs = performance.now();
         options.onProgress?.(at);
-      } else if (isRunning && performance.now() - sinceMs > hangsAfterMs) {
+      } else if (isRunning && performance.now() - sinceMs > (at < 0 ? HANGS_AFTER_MS : hangsAfterMs)) {
         hung = true;
         child.kill("SIGKILL");
         break;
@@ -62,6 +62,7 @@ export async function oversee(
     const why = hung
       ? `it hangs: not done with after ${hangsAfterMs / 1000} s`
       : `it ended the process (status ${code}): ${new TextDecoder().decode(stderr).slice(-2000)}`;
+    if (at < 0) throw new Error(`the process that reads has not come to its first input: ${why}`);
     const { target, hex } = await show(program, seed, at);
     return {
       tallies: [],

@@ -253,7 +253,8 @@ function readPath(input: Uint8Array): void {
 /** Reads an ignore file and asks it, as a scan does, about a few paths and what lies in them. */
 function readIgnoreFile(input: Uint8Array): void {
   const random = chanceIn(input);
-  const file = IgnoreFile.parse(random.chance(0.7) ? "" : "a", textOf(input));
+  const file = typedNow([], () => IgnoreFile.parse(random.chance(0.7) ? "" : "a", textOf(input)));
+  if (file === null) return;
   for (const path of PATHS) {
     if (file.folder !== "" && !path.startsWith("a/")) continue;
     const verdict = file.verdict(path, random.chance(0.5));
