@@ -75,7 +75,7 @@ export function contentTargets(captures: Captures): Target[] {
     },
     {
       name: "gzip member",
-      share: 25,
+      share: 15,
       mutated: (random) => {
         const member = random.pick(members);
         return random.chance(0.8) ? changedBytes(member, random, members) : oddHeader(member, random);

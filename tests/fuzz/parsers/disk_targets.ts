@@ -15,6 +15,7 @@ import { readVerifyFact } from "../../../src/verify/result.ts";
 import { Store } from "../../../src/store/store.ts";
 import { MemoryTree } from "../../simulation/memory_tree.ts";
 import type { Prng } from "../../simulation/prng.ts";
+import { join as concatenated } from "../../wire/streams.ts";
 import type { Captures } from "./captures.ts";
 import { changedBytes, changedJson, changedJsonBytes, changedText } from "./mutate.ts";
 import { chanceIn, type Target, typed, typedNow } from "./target.ts";
@@ -51,7 +52,7 @@ export function diskTargets(captures: Captures, identities: readonly Identity[],
     },
     {
       name: "key and certificate files",
-      share: 2,
+      share: 0.5,
       mutated: (random) => {
         const { certificatePem, keyPem } = random.pick(identities);
         const other = random.pick(identities);
@@ -66,7 +67,7 @@ export function diskTargets(captures: Captures, identities: readonly Identity[],
     },
     {
       name: "secret file",
-      share: 3,
+      share: 1,
       mutated: (random) => changedBytes(encoder.encode(`mirrorsync_${random.bytes(32).toHex()}\n`), random),
       read: (input) => readSecretFile(folder, store, input),
     },
@@ -108,12 +109,12 @@ function lumpHead(index: string): Uint8Array {
 /** A journal that a crash or a failing disk has changed, or whose index somebody has changed and signed anew. */
 export function changedJournal(journal: Uint8Array, random: Prng): Uint8Array {
   if (random.chance(0.5)) {
-    const twice = random.chance(0.3) ? new Uint8Array([...journal, ...journal]) : journal;
+    const twice = random.chance(0.3) ? concatenated([journal, journal]) : journal;
     return changedBytes(twice, random);
   }
   const { entries, contents } = firstLump(journal);
   const head = lumpHead(changedJson(entries, random));
-  return new Uint8Array([...head, ...random.chance(0.2) ? changedBytes(contents, random) : contents]);
+  return concatenated([head, random.chance(0.2) ? changedBytes(contents, random) : contents]);
 }
 
 async function readJournalFile(input: Uint8Array): Promise<void> {

@@ -114,7 +114,7 @@ const KINDS: readonly {
 export function largeTarget(): Target {
   return {
     name: "as long as may be",
-    share: 0.3,
+    share: 0.15,
     // Its kind, its part, its end: the input is made of them when it is read, as it would be too long to print.
     mutated: (random: Prng) => {
       const kind = random.int(0, KINDS.length - 1);

@@ -19,7 +19,7 @@ export function recoveryTarget({ backup, files }: Aftermath): Target {
   const [journalPath, { content: whole }] = journal;
   return {
     name: "start after a crash",
-    share: 3,
+    share: 1,
     mutated: (random) => random.chance(0.2) ? whole : changedJournal(whole, random),
     read: async (input) => {
       const random = chanceIn(input);

@@ -37,6 +37,8 @@ async function answer(targets: readonly Target[], [what, ...args]: readonly stri
       return say({ message }, message === null);
     }
     default: {
+      // Hundreds of thousands of refusals: where each came from costs more than all else. What is given again tells it.
+      Error.stackTraceLimit = 2;
       using file = await Deno.open(args[2]!, { write: true });
       const bytes = new Uint8Array(8);
       const outcome = await campaign(targets, {

@@ -53,7 +53,7 @@ export function talkTargets(captures: Captures, talk: PairingTalk): Target[] {
   return [
     {
       name: "pairing's conversation",
-      share: 12,
+      share: 5,
       mutated: (random) => {
         const side = random.int(0, 1);
         const said = sides[side]!.map((frame) =>
@@ -66,7 +66,7 @@ export function talkTargets(captures: Captures, talk: PairingTalk): Target[] {
     },
     {
       name: "resume of a transfer",
-      share: 10,
+      share: 5,
       mutated: (random) => {
         const resume = random.pick(resumes);
         // A turn that counts, so that it is followed.

@@ -79,9 +79,12 @@ export function textOf(units: Uint8Array): string {
   return parts.join("");
 }
 
+/** Up to this many bytes a stream may come byte by byte: for more of them that costs much and shows nothing new. */
+const BYTE_BY_BYTE = 500;
+
 /** The bytes in one stream, cut into pieces at places that `random` chooses; sometimes byte by byte, sometimes with empty ones. */
 export function inPieces(bytes: Uint8Array, random: Prng): () => Promise<Uint8Array | null> {
-  const most = random.pick([1, 2, 7, 64, 1000, bytes.length || 1]);
+  const most = random.pick([...(bytes.length <= BYTE_BY_BYTE ? [1, 2, 7] : []), 64, 1000, bytes.length || 1]);
   let at = 0;
   return () => {
     if (at >= bytes.length) return Promise.resolve(null);

@@ -21,6 +21,7 @@ import {
 } from "../../../src/wire/pairing.ts";
 import { parseAnnouncement } from "../../../src/wire/rotation.ts";
 import type { Prng } from "../../simulation/prng.ts";
+import { join } from "../../wire/streams.ts";
 import { FRAMES } from "../../wire/vectors.ts";
 import type { CapturedFrame, Captures } from "./captures.ts";
 import { changedFrame, changedJsonBytes } from "./mutate.ts";
@@ -46,14 +47,14 @@ export function wireTargets(captures: Captures, pairing: readonly object[]): Tar
   return [
     {
       name: "frames of a session",
-      share: 160,
+      share: 130,
       mutated: (random) => {
         const from = random.int(0, frames.length - 1);
         const some = frames.slice(from, from + random.int(1, 5)).filter(({ bytes }) => bytes.length < 8192);
         const parts = some.map((frame) =>
           random.chance(0.6) ? changedFrame(frame, random, bytes) : frame.bytes
         );
-        return concatenated(parts);
+        return join(parts);
       },
       arbitrary: fc.array(
         fc.oneof(
@@ -81,16 +82,6 @@ export function wireTargets(captures: Captures, pairing: readonly object[]): Tar
     { name: "piece's header", share: 50, mutated: changed(pieces), read: readPiece },
     { name: "pairing's headers", share: 30, mutated: changed(talks), read: readAsAnything },
   ];
-}
-
-function concatenated(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Reads frames to the end in one of the ways in which the program does, and checks what the reader holds. */
