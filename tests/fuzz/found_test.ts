@@ -15,10 +15,13 @@ import { parseReport } from "../../src/verify/finding.ts";
 import { IgnoreFile } from "../../src/watch/ignore_rules.ts";
 import { helloFields, parseHello } from "../../src/wire/hello.ts";
 import { parseListing } from "../../src/wire/tree_digest.ts";
+import { Store } from "../../src/store/store.ts";
 import { helloOf } from "../receive/support.ts";
 import { MemoryTree } from "../simulation/memory_tree.ts";
+import { encodeFrame } from "../wire/streams.ts";
 import { frameVector } from "../wire/vectors.ts";
 import { fixedIdentity } from "./parsers/fixed_identity.ts";
+import { resumedTransfer } from "./parsers/talk_targets.ts";
 
 const NOW_MS = Date.UTC(2026, 10, 22, 10);
 const encoder = new TextEncoder();
@@ -119,6 +122,13 @@ Deno.test("found by fuzzing: a turn is a whole number", () => {
   assert.equal(parseOperation({ ...header, turn: 3 }, extensions).turn, 3);
   for (const turn of [0.5, -1, "1", JSON.parse("1e999")]) {
     assert.throws(() => parseOperation({ ...header, turn }, extensions), code("bad_header"));
+  }
+});
+
+Deno.test("found by fuzzing: a resume of a turn and a half is not followed, as its receiver would take no piece of that", async () => {
+  using store = new Store(":memory:");
+  for (const wrong of [{ turn: 1.5 }, { turn: JSON.parse("1e308") }, { turn: 1, plain: 0.5 }]) {
+    await resumedTransfer(store, encodeFrame({ action: "resume", marks: [], plain: 0, ...wrong }, null));
   }
 });
 

@@ -38,16 +38,19 @@ export async function oversee(
     const ended = child.output();
     let isRunning = true;
     ended.finally(() => isRunning = false);
-    let at = -1, sinceMs = performance.now(), hung = false, peakBytes = 0;
+    let at = -1, silentMs = 0, hung = false, peakBytes = 0;
     while (isRunning) {
       await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, POLL_MS))]);
       const now = await indexIn(file);
-      peakBytes = Math.max(peakBytes, await peakOf(child.pid));
+      const seen = await lookAt(child.pid);
+      peakBytes = Math.max(peakBytes, seen.peakBytes);
+      // Counted in looks, not by the clock: somebody may stop this process, or the other one, for as long as he likes.
+      if (!seen.isStopped) silentMs += POLL_MS;
       if (now !== at) {
         at = now;
-        sinceMs = performance.now();
+        silentMs = 0;
         options.onProgress?.(at);
-      } else if (isRunning && performance.now() - sinceMs > (at < 0 ? HANGS_AFTER_MS : hangsAfterMs)) {
+      } else if (isRunning && silentMs > (at < 0 ? HANGS_AFTER_MS : hangsAfterMs)) {
         hung = true;
         child.kill("SIGKILL");
         break;
@@ -109,9 +112,12 @@ async function indexIn(file: string): Promise<number> {
   return bytes.length < 8 ? -1 : Number(new DataView(bytes.buffer).getBigUint64(0));
 }
 
-/** The most memory that a process has had; 0 where the system does not tell. */
-async function peakOf(pid: number): Promise<number> {
-  if (Deno.build.os !== "linux") return 0;
+/** The most memory that a process has had, and whether somebody has stopped it; neither where the system does not tell. */
+async function lookAt(pid: number): Promise<{ peakBytes: number; isStopped: boolean }> {
+  if (Deno.build.os !== "linux") return { peakBytes: 0, isStopped: false };
   const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => ""); // it has just ended
-  return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+  return {
+    peakBytes: Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024,
+    isStopped: /^State:\s*T/m.test(status),
+  };
 }

@@ -76,7 +76,7 @@ export function talkTargets(captures: Captures, talk: PairingTalk): Target[] {
         const content = random.chance(0.5) ? changedBytes(resume.content, random) : resume.content;
         return changedFrame({ header, content, bytes: framed(header, content) }, random, frames);
       },
-      read: (input) => transfer(emptyStore, input),
+      read: (input) => resumedTransfer(emptyStore, input),
     },
   ];
 }
@@ -218,7 +218,7 @@ function marksOf(random: Prng): object {
 }
 
 /** A file is being sent, and the receiver says where to go on: whatever it says, what goes out is that file. */
-async function transfer(store: Store, input: Uint8Array): Promise<void> {
+export async function resumedTransfer(store: Store, input: Uint8Array): Promise<void> {
   const tree = new MemoryTree({ root: "/watched", now: () => NOW_MS });
   tree.save(FILE_PATH, FILE);
   const file = await tree.openRead(FILE_PATH);
