@@ -196,14 +196,16 @@ export class Committer {
   }
 
   /**
-   * Runs `work` while nothing is being committed and every file that was put in place is durable by itself: it may be moved.
+   * Runs `work` while nothing is being committed and the file at a path, or those in the folder there, are durable by themselves:
+   * they may be moved.
    *
-   * @throws {MirrorError} `io_error` when they cannot be made so.
+   * @throws {MirrorError} `cannot_move` when they cannot be made so.
    */
-  settled<T>(work: () => Promise<T>): Promise<T> {
+  settled<T>(path: RelativePath, work: () => Promise<T>): Promise<T> {
     return this.exclusive(async () => {
-      if (!await this.#journal.close()) {
-        throw new MirrorError("io_error", "what was received before could not be flushed to the disk yet");
+      await this.#journal.close();
+      if (this.#journal.standsFor(path)) {
+        throw new MirrorError("cannot_move", `${path} could not be flushed to the disk yet`);
       }
       return await work();
     });

@@ -379,10 +379,14 @@ export class Receiver {
   /** Renames what is here already, between two commits. */
   #move(link: Link, intake: Intake, move: Move, wireBytes: number, costBytes: number): void {
     checkNameOn(this.#parts.system, move.from);
-    const outcome = this.#committer.settled<Outcome>(() =>
-      intake.dropped
-        ? Promise.resolve(toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")))
-        : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock))
+    const outcome = this.#committer.settled<Outcome>(
+      move.from,
+      () =>
+        intake.dropped
+          ? Promise.resolve(
+            toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")),
+          )
+          : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock)),
     ).catch(toOutcome);
     this.#answer(link, intake, move, outcome, costBytes, () => {});
   }

@@ -127,7 +127,7 @@ class Run {
                 this.#pictures.set(name, pictureOf(this.#machines[name].watched));
                 return;
               }
-              this.#machines[name].witness.touched(path, this.#machines[name].folds);
+              this.#machines[name].witness.touched(path);
               this.#touched[name].add(path);
             },
             onMistake: (error) => this.#violate("mistake of the simulation", String(error)),
