@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { NewTrashed } from "../store/trash.ts";
 import { type Applied, Applier, asDoubtful, doubtfulRow, type Group, type Trail } from "./apply.ts";
+import { flushFolders } from "./flush_folders.ts";
 import { inParallel } from "./in_parallel.ts";
 import { Journal, type Lump } from "./journal.ts";
 import type { JournalEntry } from "./journal_format.ts";
@@ -180,13 +181,11 @@ export class Committer {
 
   async #flushTidied(): Promise<void> {
     this.#cancelRest = null;
-    for (const folder of [STAGING_FOLDER, ""]) {
-      try {
-        await this.#tree.flushFolder(folder);
-      } catch (error) {
-        // Staging is mostly gone itself by then.
-        if (!(error instanceof FileError)) throw error;
-      }
+    try {
+      await flushFolders(this.#tree, [STAGING_FOLDER, ""]);
+    } catch (error) {
+      const message = `a power cut could bring old versions back for a moment: ${messageOf(error)}`;
+      this.#onEvent({ kind: "problem", level: "detail", message });
     }
   }
 
@@ -355,10 +354,18 @@ export class Committer {
 
   /** Puts a prepared group in place, records it, and answers. */
   async #finish({ group, steps, lump, newFolders }: Prepared): Promise<void> {
-    const changed: Group = { verified: new Set(), toFlush: new Set(this.#unflushed), trashed: [] };
+    const changed: Group = {
+      verified: new Set(),
+      toFlush: new Set(this.#unflushed),
+      placed: new Set(),
+      trashed: [],
+    };
     try {
       this.#recordIntents(steps);
-      for (const step of steps) await this.#guard(step, () => this.#apply(step, changed));
+      for (const step of steps) {
+        await this.#guard(step, () => this.#apply(step, changed));
+        if (step.applied !== null && step.applied.row !== null) changed.placed.add(step.applied.row.path);
+      }
       await this.#flushFolders(steps, changed.toFlush);
       this.#recordRows(steps, lump, changed.trashed);
     } catch (error) {
@@ -469,7 +476,7 @@ export class Committer {
     } else if (wanted.kind === "folder") {
       step.applied = await this.#applier.putFolder(peer.number, operation.path, owners, folders, trail);
     } else if (step.staged === null) {
-      step.applied = await this.#applier.adopt(peer.number, operation.path, wanted, owners);
+      step.applied = await this.#applier.adopt(peer.number, operation.path, wanted, owners, folders);
     } else {step.applied = await this.#applier.putFile(
         peer.number,
         operation.path,
@@ -501,17 +508,13 @@ export class Committer {
   async #flushFolders(steps: readonly Step[], toFlush: ReadonlySet<string>): Promise<void> {
     await inParallel(PARALLEL_FLUSHES, [...toFlush], async (folder) => {
       try {
-        await this.#tree.flushFolder(folder);
+        // One that a later operation of the group has removed needs no flush: its own parent gets one.
+        await flushFolders(this.#tree, [folder]);
         this.#unflushed.delete(folder);
       } catch (error) {
         // Whose old version it was is not told apart: none of them is acknowledged.
         if (folder === this.#trash?.place) {
           for (const step of steps) if (step.applied !== null) step.outcome = toOutcome(error);
-          return;
-        }
-        // A folder that a later operation of the group has removed needs no flush: its own parent gets one.
-        if (error instanceof FileError && (error.code === "not_found" || error.code === "not_folder")) {
-          this.#unflushed.delete(folder);
           return;
         }
         this.#unflushed.add(folder);

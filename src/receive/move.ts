@@ -13,11 +13,13 @@ import {
 } from "../domain/relative_path.ts";
 import type { Slices } from "../domain/slices.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
+import type { BegunMove } from "../store/moves.ts";
 import type { Store } from "../store/store.ts";
 import { asDoubtful, doubtfulRow, sameMark } from "./apply.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
+import { flushFolders, foldersAbove } from "./flush_folders.ts";
+import { lookAgain } from "./look_again.ts";
 import { markOf } from "./mark_of.ts";
-import { flushFolders } from "./recover_path.ts";
 
 /** A move as it was asked for. */
 export type Move = Operation & { readonly from: RelativePath };
@@ -91,7 +93,7 @@ export class Mover {
     const toFlush = await this.#makeParents(peer, path);
     store.transaction(() => store.moves.begin({ peer, from, path, kind: "folder", inode: 0, mtimeMs: 0 }));
     await tree.rename(from, path);
-    await this.#flush([...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
+    await flushFolders(this.#parts.tree, [...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
     store.transaction(() => {
       store.synced.moveFolder(peer, from, path);
       store.moves.clear();
@@ -146,7 +148,7 @@ export class Mover {
       throw error;
     }
     const disk = await this.#dress(move, before);
-    await this.#flush([...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
+    await flushFolders(this.#parts.tree, [...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
     this.#record(peer, move, before, disk);
   }
 
@@ -227,10 +229,6 @@ export class Mover {
     return changed;
   }
 
-  async #flush(folders: readonly string[]): Promise<void> {
-    for (const folder of new Set(folders)) await this.#parts.tree.flushFolder(folder);
-  }
-
   #log(peer: string, move: Move, outcome: Outcome, wireBytes: number): void {
     const { store, clock, onEvent } = this.#parts;
     // A question that was answered with no, as an offer that is declined: the sender goes on in another way.
@@ -265,35 +263,39 @@ export class Mover {
 
 /** After a crash: finds out whether the move that was begun happened, and writes down what is. */
 export async function recoverMoves(parts: Pick<MoverParts, "tree" | "store">): Promise<void> {
-  const { tree, store } = parts;
-  for (const { peer, from, path, kind, inode, mtimeMs } of store.moves.list()) {
-    const [old, now] = [await tree.lstat(from), await tree.lstat(path)];
-    store.transaction(() => {
-      if (kind === "folder" && old === null && now?.kind === "folder") {
-        store.synced.moveFolder(peer, from, path);
-      }
-      const row = kind === "file" ? store.synced.get(peer, from) : null;
-      const sameTime = now?.mtimeMs === row?.disk.mtimeMs || now?.mtimeMs === mtimeMs;
-      if (
-        row !== null && now?.kind === "file" && now.inode === inode && sameTime &&
-        now.sizeBytes === row.disk.sizeBytes
-      ) {
-        store.synced.put({ ...row, path, state: { ...row.state, mtimeMs: now.mtimeMs }, disk: now });
-        store.synced.remove(peer, from);
-      }
-    });
-    // The new name was made and the old one not yet removed: one file under two names.
-    const twice = kind === "file" && old?.kind === "file" && now?.kind === "file" && old.inode === inode &&
-      now.inode === inode && inode !== 0;
-    if (twice) {
-      await tree.unlink(from);
-      // That has changed the file's ctime, by which it is known.
-      const [row, disk] = [store.synced.get(peer, path), await tree.lstat(path)];
-      if (row !== null && disk !== null) store.synced.put({ ...row, disk });
+  for (const begun of parts.store.moves.list()) await lookAgain(() => recoverMove(parts, begun));
+  parts.store.moves.clear();
+}
+
+async function recoverMove(
+  { tree, store }: Pick<MoverParts, "tree" | "store">,
+  { peer, from, path, kind, inode, mtimeMs }: BegunMove,
+): Promise<void> {
+  const [old, now] = [await tree.lstat(from), await tree.lstat(path)];
+  store.transaction(() => {
+    if (kind === "folder" && old === null && now?.kind === "folder") {
+      store.synced.moveFolder(peer, from, path);
     }
-    await flushFolders(tree, [from, path]);
-    store.moves.clear();
+    const row = kind === "file" ? store.synced.get(peer, from) : null;
+    const sameTime = now?.mtimeMs === row?.disk.mtimeMs || now?.mtimeMs === mtimeMs;
+    if (
+      row !== null && now?.kind === "file" && now.inode === inode && sameTime &&
+      now.sizeBytes === row.disk.sizeBytes
+    ) {
+      store.synced.put({ ...row, path, state: { ...row.state, mtimeMs: now.mtimeMs }, disk: now });
+      store.synced.remove(peer, from);
+    }
+  });
+  // The new name was made and the old one not yet removed: one file under two names.
+  const twice = kind === "file" && old?.kind === "file" && now?.kind === "file" && old.inode === inode &&
+    now.inode === inode && inode !== 0;
+  if (twice) {
+    await tree.unlink(from);
+    // That has changed the file's ctime, by which it is known.
+    const [row, disk] = [store.synced.get(peer, path), await tree.lstat(path)];
+    if (row !== null && disk !== null) store.synced.put({ ...row, disk });
   }
+  await flushFolders(tree, foldersAbove(from, path));
 }
 
 /** @throws {MirrorError} `cannot_move` when something that is moved along would get a path that is none. */

@@ -7,6 +7,8 @@ import type { JournalRow } from "../store/journals.ts";
 import { localNote } from "../store/log.ts";
 import { sameMark } from "./apply.ts";
 import { type JournalEntry, type ReadEntry, readJournal } from "./journal_format.ts";
+import { flushFolders } from "./flush_folders.ts";
+import { lookAgain } from "./look_again.ts";
 import { hasRealParents, type RecoverParts, recoverPath } from "./recover_path.ts";
 import { markOf } from "./mark_of.ts";
 import { freeConflictPath } from "./staging.ts";
@@ -89,7 +91,7 @@ export class Replay {
           for await (const read of readJournal(file)) {
             await this.#guard(
               name,
-              () => work(read, read.lumpEnd <= committedBytes),
+              () => lookAgain(() => work(read, read.lumpEnd <= committedBytes)),
               () => this.#waiting?.add(read.entry.path),
             );
           }
@@ -216,7 +218,7 @@ async function restore(
   // What stands there is ours or empty; where nothing does, nothing that comes in between is replaced.
   if (now === null) await place(tree, staged.path, path);
   else await tree.rename(staged.path, path);
-  await tree.flushFolder(parentOf(path) ?? "");
+  await flushFolders(tree, [parentOf(path) ?? ""]);
 }
 
 async function place(tree: FileTree, staged: string, path: string): Promise<void> {

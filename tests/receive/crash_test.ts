@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { DiskTree } from "../../src/system/disk_tree.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { operation } from "../helpers/plain_client.ts";
 import { exists, filesWithContent, put } from "../helpers/tree.ts";
 import { folder, ReceiveBench } from "./bench.ts";
-import { assertAtRest, type Call, copiesIn, death, namesIn } from "./support.ts";
+import { assertAtRest, type Call, copiesIn, death, HookedTree, namesIn } from "./support.ts";
 
 const SOON = { deadlineMs: 3000, everyMs: 2 };
 
@@ -247,6 +248,34 @@ Deno.test("crash: a folder that was deleted by hand meanwhile does not keep the 
   await again.receiver.inspect(again.anna);
   await again.link().accepted(operation("update", "d/a.txt", "v2"), "v2");
   assert.equal(await Deno.readTextFile(`${again.synced}/d/a.txt`), "v2");
+});
+
+Deno.test("crash: a folder that is deleted by hand in the moment of recovery does not keep the program from starting", async (t) => {
+  for (const point of POINTS.filter(({ name }) => name.startsWith("after"))) {
+    for (let call = 1, more = true; more; call++) {
+      await using bench = await ReceiveBench.open();
+      await bench.link().accepted(operation("create", "d/a.txt", "v1"), "v1");
+      await bench.rest();
+      const { dead } = die(bench, point);
+      const far = bench.link();
+      let answered = false;
+      void far.request(operation("update", "d/a.txt", "v2"), "v2").then(() => answered = true);
+      await eventually("it is over", () => assert.ok(dead() || answered), SOON);
+      if (!dead()) break; // an update does not come by this point
+      const tree = new HookedTree(new DiskTree(bench.synced));
+      let count = 0;
+      tree.before = async () => {
+        if (++count !== call) return;
+        await Deno.remove(`${bench.synced}/d`, { recursive: true });
+      };
+      await t.step(`${point.name}, before call ${call} of the recovery`, async () => {
+        const receiver = await bench.openReceiver(tree);
+        more = count >= call;
+        await receiver.inspect(bench.anna);
+        await receiver.close();
+      });
+    }
+  }
 });
 
 Deno.test("crash: recovery writes nothing through a symlink that was planted meanwhile", async () => {

@@ -36,7 +36,12 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
   ],
   [3245, "a folder that was made for a file stayed when its own operation had failed"],
   [4117, "a name that was refused because of another one stayed refused after that was gone"],
+  [
+    301357,
+    "a folder was kept for this computer's sake although its sender's own file had come into it in the same group",
+  ],
   [302097, "the checks knew only one spelling of a file that was being sent under another, where names fold"],
+  [302871, "a folder that was deleted by hand in the moment of recovery kept the program from starting"],
   [304717, "a file that the disk did not let be flushed passed for flushed, and its journal went"],
 ];
 
