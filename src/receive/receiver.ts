@@ -117,8 +117,12 @@ export class Receiver {
     this.#partials = partials;
     this.#trash = trash;
     this.folding = folding;
-    this.#committer = new Committer({ ...parts, staging, folding, trash });
     this.#mover = new Mover(parts);
+    this.#committer = new Committer({
+      ...parts,
+      ...{ staging, folding, trash },
+      settleMoves: (path) => this.#mover.settle(path),
+    });
     this.#quota = new Quota(parts.store, parts.quotaBytes);
   }
 
@@ -140,7 +144,11 @@ export class Receiver {
     const { tree, store, clock, onEvent } = this.#parts;
     const pause = () => new Promise<void>((resolve) => clock.after(0, resolve));
     const found = await this.#committer.exclusive(() =>
-      inspectSynced({ tree, store, clock, peer: peer.number, waits: this.#waits, pause })
+      inspectSynced({
+        ...{ tree, store, clock, pause },
+        peer: peer.number,
+        waits: (path) => this.#waits(path) || this.#mover.isOpen(path),
+      })
     );
     for (const { path, copy } of found.edited) {
       this.#copies.set(path, copy);

@@ -41,6 +41,7 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
     "a folder was kept for this computer's sake although its sender's own file had come into it in the same group",
   ],
   [302097, "the checks knew only one spelling of a file that was being sent under another, where names fold"],
+  [302438, "a file stayed under its new name, unknown to all, when the disk refused to let the old name go"],
   [302871, "a folder that was deleted by hand in the moment of recovery kept the program from starting"],
   [304717, "a file that the disk did not let be flushed passed for flushed, and its journal went"],
 ];
