@@ -4,6 +4,7 @@ import { localNote } from "../store/log.ts";
 import { flushFolders, foldersAbove } from "./flush_folders.ts";
 import { hashFile } from "./hash_file.ts";
 import { recoverMoves } from "./move.ts";
+import { noteCopies } from "./note_copies.ts";
 import { type RecoverParts, recoverPath } from "./recover_path.ts";
 import { Replay } from "./replay.ts";
 
@@ -24,8 +25,9 @@ export async function recoverCommits(parts: RecoverParts): Promise<(path: Relati
   if (begun.length > 0) {
     await flushFolders(parts.tree, [STAGING_FOLDER, ...foldersAbove(...begun.map(({ path }) => path))]);
   }
+  await noteCopies(parts, begun.map(({ path }) => path));
   store.intents.clear();
-  await replay.begun();
+  await noteCopies(parts, await replay.begun());
   const inUse = replay.end();
   for (const { staged } of store.partials.list()) inUse.add(staged);
   const known = (asides: readonly string[]) => versionsReceived(parts, asides);

@@ -44,11 +44,19 @@ export class Replay {
     });
   }
 
-  /** Then those that had begun with a journal. Nothing was acknowledged of them; they may have happened or not. */
-  async begun(): Promise<void> {
+  /**
+   * Then those that had begun with a journal. Nothing was acknowledged of them; they may have happened or not.
+   *
+   * @returns Their paths.
+   */
+  async begun(): Promise<RelativePath[]> {
+    const paths: RelativePath[] = [];
     await this.#each(async (read, isCommitted) => {
-      if (!isCommitted) await this.#replayBegun(read);
+      if (isCommitted) return;
+      paths.push(read.entry.path);
+      await this.#replayBegun(read);
     });
+    return paths;
   }
 
   /** Whether a path still has to be brought back at the next start. */

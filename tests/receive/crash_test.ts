@@ -236,6 +236,26 @@ Deno.test("crash: an edit that raced with the commit survives the crash", async 
   await assertAtRest(again.synced);
 });
 
+Deno.test("crash: the log tells of a conflict copy that was made before it came", async () => {
+  await using bench = await ReceiveBench.open();
+  await put(`${bench.synced}/d/a.txt`, "mine");
+  let dead = false;
+  bench.tree.after = ({ method, args }) => {
+    if (dead) return death();
+    if (method !== "rename" || args[0] !== "d/a.txt") return;
+    dead = true;
+    return death();
+  };
+  void bench.link().request(operation("create", "d/a.txt", "theirs"), "theirs");
+  await eventually("it is dead", () => assert.ok(dead), SOON);
+  const copies = await copiesIn(bench.synced);
+  assert.equal(copies.length, 1);
+  await using again = await bench.restarted();
+  await using third = await again.restarted();
+  const told = third.store.log.newest(100, null).filter(({ action }) => action === "conflict");
+  assert.deepEqual(told.map(({ path }) => path), copies, "once");
+});
+
 Deno.test("crash: a folder that was deleted by hand meanwhile does not keep the program from starting", async () => {
   await using bench = await ReceiveBench.open();
   await bench.link().accepted(operation("create", "d/a.txt", "v1"), "v1");
