@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { campaign } from "./campaign.ts";
+import { MUTANTS } from "./mutants.ts";
 import { shrink } from "./shrink.ts";
 import { simulate } from "./simulation.ts";
 import { storyOf, tellStep } from "./story.ts";
@@ -72,6 +73,14 @@ Deno.test("simulation: the same seed gives the same run, to the last step", asyn
     ];
     assert(first.trace.length > 10, "something has happened");
     assert.deepEqual(second.trace, first.trace);
+  }
+});
+
+Deno.test("simulation: every planted fault still has its place in the program", async () => {
+  for (const { name, file, from, to } of MUTANTS) {
+    const text = await Deno.readTextFile(new URL(`../../${file}`, import.meta.url));
+    assert.equal(text.split(from).length - 1, 1, `${name}: in ${file}`);
+    assert.notEqual(from, to);
   }
 });
 
