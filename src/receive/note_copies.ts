@@ -19,6 +19,7 @@ export async function noteCopies(
     try {
       if (!await hasRealParents(tree, within[0]!)) continue;
       for (const { name } of await tree.list(folder)) {
+        if (!name.includes(".conflict-")) continue;
         const path = within.find((path) => isConflictCopyOf(name, nameOf(path)));
         if (path !== undefined) found.set(joinPath(folder, name), path);
       }
