@@ -104,8 +104,8 @@ export interface FileTree {
   /** Throws `symlink` when the path is one, `is_folder` for a folder, `unsupported` for a special file (without blocking on it). */
   openRead(path: string): Promise<ReadHandle>;
   /**
-   * Reads the first `sizeBytes` bytes of a file in one go (fewer where it is shorter), and looks at it right after that: one call
-   * for what a small file would take five for. The same refusals as {@linkcode openRead}.
+   * Reads the first `sizeBytes` bytes of a file in one go (fewer where it is shorter), and looks at what has its path right after
+   * that: one call for what a small file would take five for. The same refusals as {@linkcode openRead}.
    */
   readSmall(path: string, sizeBytes: number): Promise<{ content: Uint8Array; stat: FileStat }>;
   /** Makes a new file; throws `exists` when there is one. */

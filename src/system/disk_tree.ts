@@ -167,7 +167,12 @@ export class DiskTree implements FileTree {
           this.#mustBeFile(path, fromNodeStat(fstatSync(fd)));
           throw error;
         }
-        const stat = fromNodeStat(fstatSync(fd));
+        // Not of the descriptor: that costs this thread as much as opening and reading a small file. Another file may have the
+        // name by now; then its ctime says so, or it is so young that it is read once more. Windows tells no ctime.
+        const stat = WINDOWS ? fromNodeStat(fstatSync(fd)) : this.#look(path, at);
+        if (stat === null) {
+          throw new FileError("not_found", `cannot read ${shownPath(this.#shown(path))}: it is gone`);
+        }
         this.#mustBeFile(path, stat);
         return { content: filled === sizeBytes ? into : into.subarray(0, filled), stat };
       } finally {
