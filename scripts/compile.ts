@@ -112,7 +112,7 @@ function mustBeThere(base: string | undefined): void {
 async function build(
   target: Target,
   path: string,
-  { source, cache }: Stage,
+  { name, source, cache }: Stage,
   need: ModuleGraph,
   flags: readonly string[],
 ): Promise<Build> {
@@ -149,9 +149,7 @@ async function build(
   }
   const wrong = [
     ...judgeEmbedded(readListing(said), need),
-    ...[source, cache, ROOT].filter((folder) => holdsText(path, folder)).map((folder) =>
-      `it tells of ${folder}`
-    ),
+    ...holdsText(path, name) ? [`it tells of the folder ${name}, in which it was made`] : [],
   ];
   if (wrong.length > 0) throw new Failure(`${path} does not hold what it should:\n  ${wrong.join("\n  ")}`);
   return {

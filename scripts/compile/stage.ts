@@ -12,6 +12,8 @@ const CODE = /\.(?:[cm]?[jt]s|json)$/;
 
 /** A copy of what is compiled, which is the same on every machine. */
 export interface Stage extends Disposable {
+  /** Of the folder that all of it is in; nobody else's. */
+  readonly name: string;
   /** Holds `main.ts` and what it leads to. */
   readonly source: string;
   /** For `DENO_DIR`. */
@@ -43,7 +45,12 @@ export async function stage({ modules, packages, fetched }: ModuleGraph): Promis
     Deno.removeSync(folder, { recursive: true });
     throw error;
   }
-  return { source, cache, [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }) };
+  return {
+    name: basename(folder),
+    source,
+    cache,
+    [Symbol.dispose]: () => Deno.removeSync(folder, { recursive: true }),
+  };
 }
 
 function copyCode(from: string, to: string): void {
