@@ -4,7 +4,7 @@
  * comes back, and both sides are compared byte for byte. PROGRAM is the path of an executable, or a command line with its
  * arguments (`deno run -A main.ts`). Exit status: 0 when all of it worked, 1 with the step that did not, 2 when there is nothing to run.
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MirrorPeer } from "./support/mirror_peer.ts";
 import { plural, showMs } from "./support/text.ts";
@@ -55,6 +55,16 @@ function write(folder: string, name: string, content: string | Uint8Array): void
   Deno.mkdirSync(join(path, ".."), { recursive: true });
   if (typeof content === "string") Deno.writeTextFileSync(path, content);
   else Deno.writeFileSync(path, content);
+}
+
+async function cleanUp(): Promise<void> {
+  await Promise.all([here.stop(2000), there.stop(2000)]);
+  rmSync(work, { recursive: true, force: true });
+}
+
+// They are in groups of their own: Ctrl-C does not reach them.
+for (const signal of ["SIGINT", ...(Deno.build.os === "windows" ? [] : ["SIGTERM"] as const)] as const) {
+  Deno.addSignalListener(signal, () => void cleanUp().finally(() => Deno.exit(130)));
 }
 
 let good = false;
@@ -114,8 +124,7 @@ try {
     if (words !== "") console.error(`${peer.name} said last:\n${words}`);
   }
 } finally {
-  await Promise.all([here.stop(2000), there.stop(2000)]);
-  Deno.removeSync(work, { recursive: true });
+  await cleanUp();
 }
 Deno.exit(good ? 0 : 1);
 

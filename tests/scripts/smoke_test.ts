@@ -61,3 +61,28 @@ Deno.test({
     }
   },
 });
+
+Deno.test({
+  name: "the smoke test that is interrupted ends what it has started, and leaves nothing behind",
+  ignore: Deno.build.os === "windows", // there is no way to send a Ctrl-C to one process there
+  fn: async () => {
+    const folder = await Deno.makeTempDir();
+    try {
+      const child = new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", "scripts/smoke.ts", Deno.execPath(), "run", ...PERMISSION_FLAGS, "main.ts"],
+        cwd: ROOT,
+        env: { TMPDIR: folder },
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+      let said = "";
+      for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+        if ((said += text).includes("two homes are made")) child.kill("SIGINT");
+      }
+      assert.equal((await child.status).code, 130, said);
+      assert.deepEqual(await Array.fromAsync(Deno.readDir(folder)), []);
+    } finally {
+      await Deno.remove(folder, { recursive: true });
+    }
+  },
+});
