@@ -93,7 +93,10 @@ try {
     peer.synced,
   );
   assert.equal(other.code, 1);
-  assert.match(other.stderr, /installed already, and it is another one .*service uninstall .*--replace/);
+  assert.match(
+    other.stderr,
+    /installed already, and it is another one, with other folders.*--replace.*service uninstall/,
+  );
   assert.equal(await mainPid(), first);
 
   // Another home is told whose service it is, and cannot remove it.
