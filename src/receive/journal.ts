@@ -73,6 +73,7 @@ export class Journal {
   #joined: Uint8Array<ArrayBuffer> | null = null;
   #settling: Promise<void> | null = null;
   #restsSinceMs: number | null = null;
+  #quietSinceMs = 0;
   #cancelRest: () => void = () => {};
 
   constructor(
@@ -134,11 +135,12 @@ export class Journal {
       this.#full.some(({ versions }) => versions.has(version));
   }
 
-  /** Flushes the files when nothing else has been done for a moment. */
+  /** Operations have been committed: flushes the files when no more have been for a moment. */
   rest(): void {
     if (this.#open === null && this.#full.length === 0) return;
+    this.#quietSinceMs = this.#clock.monotonic();
     if (this.#restsSinceMs !== null) return;
-    this.#restsSinceMs = this.#clock.monotonic();
+    this.#restsSinceMs = this.#quietSinceMs;
     this.#restFor(REST_MS);
   }
 
@@ -157,8 +159,10 @@ export class Journal {
 
   #restFor(ms: number): void {
     this.#cancelRest = this.#clock.after(ms, () => {
-      const waited = this.#clock.monotonic() - (this.#restsSinceMs ?? 0);
-      if (this.#busy() && waited < LONGEST_MS) this.#restFor(REST_MS);
+      const now = this.#clock.monotonic();
+      const quiet = this.#busy() ? 0 : now - this.#quietSinceMs;
+      const waited = now - (this.#restsSinceMs ?? 0);
+      if (quiet < REST_MS && waited < LONGEST_MS) this.#restFor(REST_MS - quiet);
       else void this.#settle();
     });
   }

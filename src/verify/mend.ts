@@ -43,7 +43,7 @@ export async function mendWatched(parts: MendParts, path: RelativePath): Promise
   let staged: string | null = null;
   try {
     if (!expected.isAsLeft(file.opened)) throw changed(path);
-    const slices = new Slices(clock, () => true);
+    const slices = new Slices(clock, () => 1);
     if (await isGood(parts, file, expected.hash, slices)) return [];
     const list = expected.sizeBytes <= SMALL_BYTES ? null : await parts.listFor(expected.hash);
     const ranges = await damagedRanges(file, list, slices, parts.stopped);
