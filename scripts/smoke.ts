@@ -2,9 +2,9 @@
  * `scripts/smoke PROGRAM…`, or `deno task smoke PROGRAM…`: proves the main job with two of any build of the program, as a new user
  * would use them: both are initialised, pair by an invite, mirror files each way, one is killed and changes are made meanwhile, it
  * comes back, and both sides are compared byte for byte. PROGRAM is the path of an executable, or a command line with its
- * arguments (`deno run -A main.ts`). Exit status: 0 when all of it worked, else 1, with the step that did not.
+ * arguments (`deno run -A main.ts`). Exit status: 0 when all of it worked, 1 with the step that did not, 2 when there is nothing to run.
  */
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { MirrorPeer } from "./support/mirror_peer.ts";
 import { plural, showMs } from "./support/text.ts";
@@ -14,6 +14,11 @@ import { until } from "./support/until.ts";
 const [first, ...rest] = Deno.args;
 if (first === undefined) {
   console.error("smoke: name what is to be proved: the path of an executable, or a command line");
+  Deno.exit(2);
+}
+const unusable = whyNotRun(first);
+if (unusable !== null) {
+  console.error(`smoke: ${unusable}`);
   Deno.exit(2);
 }
 // A path is taken from where the user is; a command is found by PATH.
@@ -52,10 +57,24 @@ function write(folder: string, name: string, content: string | Uint8Array): void
   else Deno.writeFileSync(path, content);
 }
 
+async function cleanUp(): Promise<void> {
+  await Promise.all([here.stop(2000), there.stop(2000)]);
+  rmSync(work, { recursive: true, force: true });
+}
+
+// They are in groups of their own: Ctrl-C does not reach them.
+for (const signal of ["SIGINT", ...(Deno.build.os === "windows" ? [] : ["SIGTERM"] as const)] as const) {
+  Deno.addSignalListener(signal, () => void cleanUp().finally(() => Deno.exit(130)));
+}
+
 let good = false;
 try {
   console.log(`Smoke test of ${program.join(" ")}`);
-  await step("it tells its version", async () => (await here.run("--version")).trim());
+  await step("it tells its version", async () => {
+    const said = (await here.run("--version")).trim();
+    if (/^\d+\.\d+\.\d+\S*$/.test(said)) return said;
+    throw new Error(`this is no MirrorSync: it says ${JSON.stringify(said.split("\n", 1)[0])}`);
+  });
   await step("two homes are made", async () => {
     await here.init();
     await there.init();
@@ -100,12 +119,25 @@ try {
   console.log("smoke: passed");
 } catch (error) {
   console.error(`smoke: failed: ${error instanceof Error ? error.message : error}`);
-  for (const peer of [here, there]) console.error(`${peer.name} said last:\n${peer.lastWords()}`);
+  for (const peer of [here, there]) {
+    const words = peer.lastWords();
+    if (words !== "") console.error(`${peer.name} said last:\n${words}`);
+  }
 } finally {
-  await Promise.all([here.stop(2000), there.stop(2000)]);
-  Deno.removeSync(work, { recursive: true });
+  await cleanUp();
 }
 Deno.exit(good ? 0 : 1);
+
+/** What is wrong with the path of a program, with the way out; `null` when nothing is, or it is to be found by PATH. */
+function whyNotRun(program: string): string | null {
+  if (!existsSync(program)) {
+    return /[\\/]/.test(program) ? `there is no file ${program}` : null;
+  }
+  const { isFile, mode } = Deno.statSync(program);
+  if (!isFile) return `${program} is no file: name the executable`;
+  if (Deno.build.os === "windows" || mode === null || (mode & 0o111) !== 0) return null;
+  return `${program} may not be executed. If it is a build of MirrorSync:  chmod +x ${program}`;
+}
 
 function listens(port: number): boolean {
   try {

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { ModuleGraph } from "../support/module_graph.ts";
 
 /** A path that `deno compile` lists as embedded; one that ends in `/*` stands for all below it. */
@@ -65,4 +66,9 @@ export function judgeEmbedded(listed: readonly Listed[], { modules, packages: us
     }
   }
   return wrong;
+}
+
+/** Whether a file has a text in it, as UTF-8. */
+export function holdsText(path: string, text: string): boolean {
+  return Buffer.from(Deno.readFileSync(path).buffer).includes(text);
 }

@@ -149,7 +149,8 @@ export class MirrorPeer {
     if (running === null) return true;
     const send = (s: Deno.Signal) => {
       try {
-        if (running.how === null) Deno.kill(running.pid, s);
+        // The whole group: the program may have been started by another one (`deno task`, a shell script), which passes nothing on.
+        if (running.how === null) Deno.kill(Deno.build.os === "windows" ? running.pid : -running.pid, s);
       } catch (error) {
         if (!(error instanceof Deno.errors.NotFound)) throw error; // it has just ended
       }

@@ -16,6 +16,8 @@ export interface ModuleGraph {
   readonly modules: readonly string[];
   /** In the order of their names. */
   readonly packages: readonly UsedPackage[];
+  /** Where all packages of the lock file lie that were fetched, used or not: Deno wants to see them before it runs anything. */
+  readonly fetched: readonly string[];
 }
 
 interface Info {
@@ -39,10 +41,18 @@ interface Info {
 export async function moduleGraph(entries: readonly string[]): Promise<ModuleGraph> {
   const modules = new Set<string>();
   const packages = new Map<string, UsedPackage>();
-  for (const entry of entries) collect(await denoInfo(entry), modules, packages);
+  const fetched = new Set<string>();
+  for (const entry of entries) {
+    const info = await denoInfo(entry);
+    collect(info, modules, packages);
+    for (const { localPath } of Object.values(info.npmPackages ?? {})) {
+      if (localPath !== undefined) fetched.add(localPath);
+    }
+  }
   return {
     modules: [...modules].sort(),
     packages: [...packages].sort(([a], [b]) => a < b ? -1 : 1).map(([, found]) => found),
+    fetched: [...fetched].sort(),
   };
 }
 

@@ -4,6 +4,7 @@ import { MirrorError } from "../domain/mirror_error.ts";
 import type { Access, Action, Context, ThisProgram } from "./context.ts";
 import { EXIT } from "./exit_status.ts";
 import { admitTo } from "./gate.ts";
+import { unknownCommand } from "./help.ts";
 import { Home, homeDirectory } from "./home.ts";
 import { type Input, processInput } from "./input.ts";
 import { Output, processStreams, type Streams } from "./output.ts";
@@ -94,7 +95,7 @@ export async function runCommandLine(
       const mistyped = error.code === "commander.excessArguments" ? mistypedCommand(program, args) : null;
       const message = mistyped ?? usageError.trim().replace(/^error: /, "").replaceAll("\n", " ");
       return reportError(
-        new MirrorError("wrong_usage", `${message} (mirrorsync --help shows what there is)`),
+        new MirrorError("wrong_usage", `${message} (${helpOf(program, args)} shows what there is)`),
         // Commander gives up before it has looked at every flag.
         outputWith({ ...args.includes("--json") && { json: true } }),
       );
@@ -114,10 +115,26 @@ function mistypedCommand(program: Command, args: readonly string[]): string | nu
     const below = at.commands.find((command) => command.name() === word);
     if (below !== undefined) at = below;
     else if (at !== program && at.commands.length > 0 && !word.startsWith("-")) {
-      return `unknown command '${word}' of ${at.name()}: there is ${
-        at.commands.map((command) => command.name()).join(", ")
-      }`;
+      return unknownCommand(at, word);
     }
   }
   return null;
+}
+
+/** The command line that shows the help of the command that was meant, as far as its words are known. */
+function helpOf(program: Command, args: readonly string[]): string {
+  let at = program;
+  const words = [program.name()];
+  for (let i = 0; i < args.length; i++) {
+    const word = args[i]!;
+    const flag = [...at.options, ...program.options].find(({ long, short }) =>
+      word === long || word === short
+    );
+    if (flag?.required) i++; // what follows is its value
+    const below = at.commands.find((command) => command.name() === word);
+    if (below === undefined) continue;
+    at = below;
+    words.push(word);
+  }
+  return `${words.join(" ")} --help`;
 }

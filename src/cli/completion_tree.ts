@@ -66,16 +66,20 @@ function collect(command: Command, path: string, inherited: readonly CompletionF
       description: shortly(sub.summary() || sub.description()),
     })),
     flags,
-    argument: command.registeredArguments[0] === undefined ? null : valueOf(command.registeredArguments[0]),
+    argument: command.name() === "help"
+      ? {
+        kind: "choices",
+        choices: help.visibleCommands(command.parent!).map((sub) => sub.name()).filter((name) =>
+          name !== "help"
+        ),
+      }
+      : command.registeredArguments[0] === undefined
+      ? null
+      : valueOf(command.registeredArguments[0]),
   };
   return [
     node,
-    ...below.flatMap((sub) => {
-      const subPath = `${path} ${sub.name()}`.trim();
-      if (sub.name() !== "help") return collect(sub, subPath, flags);
-      const commands = node.commands.filter(({ name }) => name !== "help");
-      return [{ path: subPath, commands, flags: [], argument: null }];
-    }),
+    ...below.flatMap((sub) => collect(sub, `${path} ${sub.name()}`.trim(), flags)),
   ];
 }
 

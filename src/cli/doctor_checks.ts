@@ -156,7 +156,8 @@ export async function limitChecks(
   store: Store,
   { watched }: Pick<StatusReport, "watched">,
 ): Promise<Check[]> {
-  if (watched === null) return [];
+  // That it is not there is told by the check of the folders, and has nothing to do with limits.
+  if (watched === null || !(await isFolder(watched))) return [];
   const folders = store.observed.count().folders + 1;
   const limit = await watchLimit();
   const raise = "raise it: sudo sysctl fs.inotify.max_user_watches=1048576 (in /etc/sysctl.d for good)";
@@ -175,6 +176,14 @@ export async function limitChecks(
   }`;
   if (limit !== null && folders > LIMIT_SHARE * limit) return [warning("limits", found, raise)];
   return [ok("limits", found)];
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 async function watchLimit(): Promise<number | null> {

@@ -56,6 +56,10 @@ export function helpEnd(
   const lines = all.map((status) =>
     `  ${String(status).padEnd(4)}${special[status] ?? MEANING[status] ?? ""}`
   );
-  const examples = example.split("\n").map((line) => `  $ ${line}`);
-  return ["", "Exit status:", ...lines, "", "Example:", ...examples].join("\n");
+  return ["", "Exit status:", ...lines, examplesEnd(example)].join("\n");
+}
+
+/** The end of the help of a command that has others below it. */
+export function examplesEnd(example: string): string {
+  return ["", "Example:", ...example.split("\n").map((line) => `  $ ${line}`)].join("\n");
 }

@@ -106,7 +106,7 @@ function watcherCheck({ running, watcher }: Omit<StatusReport, "health">): Check
   return warning(
     "watcher",
     "the watcher is off: changes are found by scans, every few seconds",
-    "`mirrorsync doctor` looks for the reason (the system's limit on watched folders, a folder that cannot be read)",
+    "if the folder is there and can be read, it is the system's limit on watched folders: `mirrorsync doctor` looks",
   );
 }
 

@@ -7,7 +7,7 @@ import type { PeerLinkStatus, RunStatus } from "../domain/status.ts";
 import type { Peer } from "../store/peers.ts";
 import { type Action, addressFlag, type Context } from "./context.ts";
 import { currentRun } from "./current_run.ts";
-import { EXIT, helpEnd } from "./exit_status.ts";
+import { examplesEnd, EXIT, helpEnd } from "./exit_status.ts";
 import { nameFlag } from "./init.ts";
 import { showFingerprint } from "./pairing.ts";
 import { isPeerName } from "../domain/peer_name.ts";
@@ -29,6 +29,12 @@ export function addPeer(program: Command, action: Action): void {
     .description(
       "The peers that this one trusts. Only they can connect, and only they are connected to. A peer that runs obeys a " +
         "change within a second.",
+    )
+    .addHelpText(
+      "after",
+      examplesEnd(
+        "mirrorsync peer add desktop.pem --address desktop.local:22600\nmirrorsync peer list\nmirrorsync peer remove desktop",
+      ),
     );
   peer.command("add").argument("<cert.pem>", "the other peer's certificate, or - to read it from stdin")
     .summary("trust exactly this certificate")

@@ -1,14 +1,15 @@
 import type { Command } from "commander";
 import type { Pending } from "../store/pending.ts";
 import type { Action, Context } from "./context.ts";
-import { EXIT, helpEnd } from "./exit_status.ts";
+import { examplesEnd, EXIT, helpEnd } from "./exit_status.ts";
 import { escapeText, jsonTime, plural, showBytes, showPath, showTime, table } from "./text.ts";
 
 /** Adds `mirrorsync pending list|retry`. */
 export function addPending(program: Command, action: Action): void {
   const pending = program.command("pending")
     .summary("list what was not delivered yet and why, or try it again")
-    .description("What was not delivered yet: every path that differs from what a peer has acknowledged.");
+    .description("What was not delivered yet: every path that differs from what a peer has acknowledged.")
+    .addHelpText("after", examplesEnd("mirrorsync pending\nmirrorsync pending retry"));
   pending.command("list", { isDefault: true })
     .summary("list it (this is what `pending` alone does)")
     .description(

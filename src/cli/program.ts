@@ -3,6 +3,7 @@ import { addConfirm } from "./confirm.ts";
 import { addCompletions } from "./completions.ts";
 import type { Action } from "./context.ts";
 import { addDoctor } from "./doctor.ts";
+import { addHelp } from "./help.ts";
 import { addIdentity } from "./identity.ts";
 import { addInit } from "./init.ts";
 import { addInvite } from "./invite.ts";
@@ -48,12 +49,12 @@ export function defineProgram(action: Action, version: string, print: (text: str
     )
     .version(version, "--version", "print the version")
     .helpOption("-h, --help", "print this help")
-    .helpCommand("help [command]", "print the help of a command")
     .addHelpText(
       "after",
       [
         "",
-        "Exit status: 0 done · 1 failed · 2 wrong usage · 3 not logged in · 4 no such peer or not trusted · 5 home in use · 75 peer not reached",
+        "Exit status: 0 done · 1 failed · 2 wrong usage · 3 not logged in",
+        "             4 no such peer or not trusted · 5 home in use · 75 peer not reached",
         "",
         "Two computers, in three steps:",
         "  laptop   $ mirrorsync invite                    prints a line, and waits",
@@ -83,6 +84,9 @@ export function defineProgram(action: Action, version: string, print: (text: str
   addToken(program, action);
   addService(program, action);
   addCompletions(program, print);
+  // One for all, which takes any command's words, in place of one in every group.
+  for (const command of allCommands(program)) command.helpCommand(false);
+  addHelp(program);
   return program;
 }
 

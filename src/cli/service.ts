@@ -7,12 +7,12 @@ import { chosenFolders } from "./chosen_folders.ts";
 import { loadConfig } from "./config.ts";
 import type { Action, Context, OpenContext } from "./context.ts";
 import { currentRun } from "./current_run.ts";
-import { EXIT, helpEnd } from "./exit_status.ts";
+import { examplesEnd, EXIT, helpEnd } from "./exit_status.ts";
 import { checkFolders } from "./folders.ts";
-import type { Home } from "./home.ts";
+import { Home } from "./home.ts";
 import { FOLDERS_FACT, readFolders } from "./run_fact.ts";
 import { type ShownStep, stepJson, stepLines } from "./service_text.ts";
-import { forgetServiceToken, renewServiceToken } from "./service_token.ts";
+import { forgetServiceToken, renewServiceToken, whyNotLetIn } from "./service_token.ts";
 
 interface InstallFlags {
   readonly watched?: string;
@@ -37,6 +37,12 @@ export function addService(program: Command, action: Action): void {
     .description(
       "Has `mirrorsync run` start by itself when you log in, as you, and start again when it fails: by a user unit of systemd on " +
         "Linux, an agent of launchd on macOS, a scheduled task without a window on Windows. One of them for each user.",
+    )
+    .addHelpText(
+      "after",
+      examplesEnd(
+        "mirrorsync service install --watched ~/Mirror --synced ~/FromDesktop\nmirrorsync service status\nmirrorsync service uninstall",
+      ),
     );
   service.command("install")
     .summary("install it and start it")
@@ -148,11 +154,14 @@ async function mayInstall(
   const there = await readText(manager.path);
   const other = there === null ? installed : decodeDefinition(there) !== manager.definition(spec);
   if (other && !replace) {
+    const elsewhere = otherHome(home, manager, there);
+    const which = elsewhere === null
+      ? "with other folders, flags or another program"
+      : `that of another home, ${elsewhere}`;
+    const remove = elsewhere === null ? home.command("service uninstall") : uninstallOf(elsewhere);
     throw new MirrorError(
       "failed",
-      `a service is installed already, and it is another one (${manager.path}): remove it with  ${
-        home.command("service uninstall")
-      }  or add --replace`,
+      `a service is installed already, and it is another one, ${which} (${manager.path}): add --replace, or remove it with  ${remove}`,
     );
   }
   const { holder } = await currentRun(home, store);
@@ -187,7 +196,17 @@ async function uninstall(context: Context, flags: UninstallFlags): Promise<numbe
   }
   const { carryOut, runProgram } = await import("../service/carry_out.ts");
   const { installed } = await manager.state(runProgram);
-  if (installed || await readText(manager.path) !== null) {
+  const there = await readText(manager.path);
+  const elsewhere = otherHome(home, manager, there);
+  if (elsewhere !== null) {
+    throw new MirrorError(
+      "failed",
+      `the service that is installed is that of another home, ${elsewhere}: to remove it,  ${
+        uninstallOf(elsewhere)
+      }`,
+    );
+  }
+  if (installed || there !== null) {
     await carryOut(steps, runProgram);
     if ((await manager.state(runProgram)).installed) {
       throw new MirrorError(
@@ -197,8 +216,9 @@ async function uninstall(context: Context, flags: UninstallFlags): Promise<numbe
     }
   }
   await forgetToken(home, actor);
-  output.done({ removed: installed, path: manager.path }, () => [
-    installed ? `Removed the ${manager.kind} ${manager.path}.` : "No service was installed.",
+  const removed = installed || there !== null;
+  output.done({ removed, path: manager.path }, () => [
+    removed ? `Removed the ${manager.kind} ${manager.path}.` : "No service was installed.",
   ]);
   return EXIT.done;
 }
@@ -214,12 +234,20 @@ async function status(context: Context): Promise<number> {
   const manager = await managerFor(context);
   const { runProgram } = await import("../service/carry_out.ts");
   const { installed, running, pid, lastEnd } = await manager.state(runProgram);
-  const problem = installed && !running ? await whyNotAt(home) : "";
+  const there = installed ? await readText(manager.path) : null;
+  const elsewhere = otherHome(home, manager, there);
+  const problem = installed && !running && elsewhere === null ? await whyNotAt(home) : "";
   output.result(
-    { kind: manager.kind, path: manager.path, installed, running, pid, lastEnd, problem: problem || null },
+    {
+      ...{ kind: manager.kind, path: manager.path, installed, running, pid, lastEnd },
+      ...{ home: installed ? elsewhere ?? home.directory : null, problem: problem || null },
+    },
     () => {
       if (!installed) return [`No service is installed. To install one:  ${home.command("service install")}`];
-      const lines = [`Installed as a ${manager.kind}: ${manager.path}`];
+      const lines = [
+        `Installed as a ${manager.kind}: ${manager.path}`,
+        ...(elsewhere === null ? [] : [`It is the service of another home: ${elsewhere}`]),
+      ];
       if (running) return [...lines, `It runs${pid === null ? "" : ` (process ${pid})`}.`];
       return [
         ...lines,
@@ -231,15 +259,31 @@ async function status(context: Context): Promise<number> {
   return EXIT.done;
 }
 
+/** The other home that the installed definition is for; `null` when it is for this one, or cannot be told. */
+function otherHome(
+  { directory }: Home,
+  manager: ServiceManager,
+  installed: Uint8Array | null,
+): string | null {
+  const found = installed === null ? null : manager.homeIn(decodeDefinition(installed));
+  return found === directory ? null : found;
+}
+
+function uninstallOf(directory: string): string {
+  return new Home(directory, false).command("service uninstall");
+}
+
 async function whyNotAt(home: Home): Promise<string> {
   if (!await home.isInitialised()) return `${home.notInitialised().message}. `;
   using store = home.openStore();
   return await whyNot(home, store);
 }
 
-/** What is seen to be wrong with the folders of the latest run, or the config; `""` when nothing is. */
+/** What is seen to be wrong with the token, the folders of the latest run, or the config; `""` when nothing is. */
 async function whyNot(home: Home, store: Store): Promise<string> {
   try {
+    const shut = await whyNotLetIn(home, store);
+    if (shut !== null) return `${shut}. `;
     const config = await loadConfig(home.configPath);
     const folders = readFolders(store.facts.get(FOLDERS_FACT));
     const { watched, synced } = { watched: config.watched, synced: config.synced, ...folders };

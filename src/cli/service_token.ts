@@ -21,6 +21,17 @@ export async function forgetServiceToken(home: Home, store: Store, actor: Actor)
   await removeSecret(home.serviceTokenPath);
 }
 
+/** Why the service would not be let in now, with the way out; `null` when it would be. */
+export async function whyNotLetIn(home: Home, store: Store): Promise<string | null> {
+  if (store.users.isEmpty()) return null;
+  const { stateOf } = await import("../auth/tokens.ts");
+  const token = store.tokens.byName(SERVICE_TOKEN);
+  const state = token === null ? "missing" : stateOf(token, Date.now());
+  if (state === "valid") return null;
+  const again = home.command("service install --replace");
+  return `this home has users, and the service's token is ${state}: it is made anew by  ${again}`;
+}
+
 async function endToken(home: Home, store: Store, actor: Actor): Promise<void> {
   const token = store.tokens.byName(SERVICE_TOKEN);
   if (token === null) return;

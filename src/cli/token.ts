@@ -3,7 +3,7 @@ import { isName, NAME_RULE } from "../auth/auth.ts";
 import type { Role } from "../domain/role.ts";
 import type { Token } from "../store/tokens.ts";
 import type { Action, Context } from "./context.ts";
-import { EXIT, helpEnd } from "./exit_status.ts";
+import { examplesEnd, EXIT, helpEnd } from "./exit_status.ts";
 import { authOf, TOKEN_VARIABLE } from "./gate.ts";
 import { jsonTime, jsonTimeOrNull, showTime, table } from "./text.ts";
 import { roleFlag } from "./user.ts";
@@ -25,6 +25,10 @@ export function addToken(program: Command, action: Action): void {
     .description(
       `A token stands for a login where nobody can type a password: a scheduled task has it in ${TOKEN_VARIABLE}. It is shown ` +
         "once, when it is made; only its hash is kept.",
+    )
+    .addHelpText(
+      "after",
+      examplesEnd("mirrorsync token create --name nightly --expires 365\nmirrorsync token revoke nightly"),
     );
   token.command("create")
     .summary("make a token, and show it once")

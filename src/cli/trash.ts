@@ -5,7 +5,7 @@ import { HOME_TRASH } from "../domain/relative_path.ts";
 import type { Trashed } from "../store/trash.ts";
 import { loadConfig } from "./config.ts";
 import type { Action, Context } from "./context.ts";
-import { EXIT, helpEnd } from "./exit_status.ts";
+import { examplesEnd, EXIT, helpEnd } from "./exit_status.ts";
 import { lastFolders } from "./last_folders.ts";
 import { countFlag } from "./log.ts";
 import { escapeText, jsonTime, plural, showBytes, showPath, showTime, table } from "./text.ts";
@@ -31,7 +31,8 @@ export function addTrash(program: Command, action: Action): void {
     .description(
       "What a peer deletes or replaces in the synced folder goes to the trash of this home first: for 30 days (`trash_days`), " +
         "and up to 10 GB in all (`trash_size`). `mirrorsync restore` brings it back.",
-    );
+    )
+    .addHelpText("after", examplesEnd("mirrorsync trash\nmirrorsync restore docs/report.txt"));
   trash.command("list", { isDefault: true })
     .summary("list it (this is what `trash` alone does)")
     .description("Lists the versions in the trash, those that went last at the end.")

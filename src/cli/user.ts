@@ -3,7 +3,7 @@ import { isName, NAME_RULE } from "../auth/auth.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type Role, ROLES } from "../domain/role.ts";
 import type { Action, Context, OpenContext } from "./context.ts";
-import { EXIT, helpEnd } from "./exit_status.ts";
+import { examplesEnd, EXIT, helpEnd } from "./exit_status.ts";
 import { authOf } from "./gate.ts";
 import { newPassword, type PasswordFlags } from "./password_input.ts";
 import { removeSession } from "./session_file.ts";
@@ -23,6 +23,10 @@ export function addUser(program: Command, action: Action): void {
       "Who may use this home. With no users every command can be used by whoever owns the home's files. With users every " +
         "command needs `login`, or a token in MIRRORSYNC_TOKEN. An admin may do everything; an operator may run, look, try " +
         "again and verify, but not change peers, users, tokens, settings or the identity.",
+    )
+    .addHelpText(
+      "after",
+      examplesEnd("mirrorsync user add anna\nmirrorsync login anna\nmirrorsync user list"),
     );
   user.command("add").argument("<name>", "what to call the user", userNameArgument)
     .summary("add a user; the first one closes the home to everybody who is not logged in")
@@ -90,6 +94,13 @@ async function add({ home, output, input, actor }: Context, name: string, flags:
     `${name} is a user now, with the role ${role}.`,
     ...first ? [`From now on every command needs a login:  ${home.command(`login ${name}`)}`] : [],
   ]);
+  if (first) {
+    output.hint([
+      `If it runs by itself: the service needs a token now; after the login,  ${
+        home.command("service install --replace")
+      }  with the folders as before gives it one.`,
+    ]);
+  }
   return EXIT.done;
 }
 

@@ -1,11 +1,15 @@
 import { posix } from "node:path";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { RunProgram, ServiceManager, ServiceSpec, Step, UserFacts } from "./manager.ts";
-import { xmlText } from "./xml_text.ts";
+import { plainText, xmlText } from "./xml_text.ts";
 
 const LAUNCHCTL = "/bin/launchctl";
 /** More than the agent is given to end. */
 const AGAIN_MS = 35_000;
+/** The exit status (EX_CONFIG) that launchd gives an agent whose program or folder is not there. */
+const NOT_STARTED = "78";
+const WHY_NOT_STARTED =
+  " (the program or the home is not where it was: install the service again from where it is)";
 const LABEL = "org.mirrorsync.mirrorsync";
 
 /**
@@ -29,6 +33,7 @@ export function launchdManager({ env, uid }: UserFacts): ServiceManager {
     kind: "launchd agent",
     path,
     definition,
+    homeIn,
     install: (spec) => {
       const text = definition(spec);
       return [
@@ -80,6 +85,11 @@ ${command.map((word) => `    <string>${xmlText(word)}</string>`).join("\n")}
 `;
 }
 
+function homeIn(definition: string): string | null {
+  const found = /<key>WorkingDirectory<\/key>\s*<string>([^<]+)<\/string>/.exec(definition)?.[1];
+  return found === undefined ? null : plainText(found);
+}
+
 async function state(run: RunProgram, service: string) {
   const { code, out } = await run([LAUNCHCTL, "print", service]);
   if (code !== 0) return { installed: false, running: false, pid: null, lastEnd: null };
@@ -87,6 +97,8 @@ async function state(run: RunProgram, service: string) {
   const pid = Number(fact("pid") ?? 0);
   const running = fact("state") === "running" && pid > 0;
   const last = fact("last exit code");
-  const ended = last === null || last === "0" || last.startsWith("(") ? null : `exit status ${last}`;
+  const ended = last === null || last === "0" || last.startsWith("(")
+    ? null
+    : `exit status ${last}${last.startsWith(NOT_STARTED) ? WHY_NOT_STARTED : ""}`;
   return { installed: true, running, pid: running ? pid : null, lastEnd: running ? null : ended };
 }

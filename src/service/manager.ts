@@ -49,6 +49,8 @@ export interface ServiceManager {
   readonly path: string;
   /** What that file says. @throws {MirrorError} `bad_folder` when a path cannot be written in such a file. */
   definition(spec: ServiceSpec): string;
+  /** The home that a definition is for; `null` when none can be read in it. */
+  homeIn(definition: string): string | null;
   /** Installs it and starts it; what is there of that name is replaced. */
   install(spec: ServiceSpec): readonly Step[];
   /** Stops it and removes it. */

@@ -4,6 +4,11 @@ import type { RunProgram, ServiceManager, ServiceSpec, Step, UserFacts } from ".
 
 const SYSTEMCTL = "/usr/bin/systemctl";
 const UNIT = "mirrorsync.service";
+/** What the exit statuses mean that systemd itself gives when a program could not be started. */
+const WHY: Readonly<Record<string, string>> = {
+  "200": " (the home is not there)",
+  "203": " (the program is not where it was: if it was moved, install the service again from there)",
+};
 
 /**
  * A user unit of systemd: it starts when its user logs in, as that user.
@@ -27,6 +32,7 @@ export function systemdManager({ env }: UserFacts): ServiceManager {
     kind: "systemd user unit",
     path,
     definition,
+    homeIn,
     install: (spec) => {
       const text = definition(spec);
       return [
@@ -49,7 +55,7 @@ export function systemdManager({ env }: UserFacts): ServiceManager {
   };
 }
 
-/** The unit's text. */
+/** The unit's text. (The slash after the home keeps a backslash or a space at its end from being read as something else.) */
 function definition({ command, home }: ServiceSpec): string {
   return `# Made by \`mirrorsync service install\`; \`mirrorsync service uninstall\` removes it.
 [Unit]
@@ -59,7 +65,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecStart=:${command.map(quote).join(" ")}
-WorkingDirectory=${quoteSpecifiers(home)}
+WorkingDirectory=${quoteSpecifiers(home)}/
 Restart=on-failure
 RestartSec=3
 # Wrong usage, and a token that does not count: trying again helps nobody.
@@ -70,6 +76,10 @@ NoNewPrivileges=yes
 [Install]
 WantedBy=default.target
 `;
+}
+
+function homeIn(definition: string): string | null {
+  return /^WorkingDirectory=(.+)\/$/m.exec(definition)?.[1]?.replaceAll("%%", "%") ?? null;
 }
 
 /** A word of a command line as systemd reads it: quoted, and without its specifiers. (The `:` before them turns variables off.) */
@@ -116,9 +126,10 @@ async function state(run: RunProgram) {
   const pid = Number(facts.get("MainPID") ?? 0);
   const running = facts.get("ActiveState") === "active" && pid > 0;
   const restarts = Number(facts.get("NRestarts") ?? 0);
+  const status = facts.get("ExecMainStatus") ?? "";
   const ended = facts.get("Result") === "success"
     ? null
-    : `${facts.get("Result")}, exit status ${facts.get("ExecMainStatus")}, started again ${restarts} times`;
+    : `${facts.get("Result")}, exit status ${status}${WHY[status] ?? ""}, started again ${restarts} times`;
   return {
     installed: facts.get("LoadState") === "loaded",
     running,

@@ -1,7 +1,7 @@
 import { win32 } from "node:path";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { RunProgram, ServiceManager, ServiceSpec, Step, UserFacts } from "./manager.ts";
-import { xmlText } from "./xml_text.ts";
+import { plainText, xmlText } from "./xml_text.ts";
 
 const SCHTASKS = "C:/Windows/System32/schtasks.exe";
 /** Runs a console program without a window, which a task by itself cannot. */
@@ -36,6 +36,7 @@ export function taskManager({ env }: UserFacts, home: string): ServiceManager {
     kind: "scheduled task",
     path,
     definition: (spec) => definition(spec, user),
+    homeIn,
     install: (spec) => {
       const text = definition(spec, user);
       return [
@@ -122,6 +123,11 @@ function definition({ command, home }: ServiceSpec, user: string): string {
   </Actions>
 </Task>
 `;
+}
+
+function homeIn(definition: string): string | null {
+  const found = /<WorkingDirectory>([^<]+)<\/WorkingDirectory>/.exec(definition)?.[1];
+  return found === undefined ? null : plainText(found);
 }
 
 /** A word of a command line as Windows programs take it apart (CommandLineToArgvW). */

@@ -6,6 +6,9 @@ const ENTITIES: Readonly<Record<string, string>> = {
   ">": "&gt;",
   '"': "&quot;",
 };
+const CHARACTERS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.entries(ENTITIES).map(([character, entity]) => [entity, character]),
+);
 
 /**
  * Text as it stands between the tags of an XML 1.0 document.
@@ -14,11 +17,16 @@ const ENTITIES: Readonly<Record<string, string>> = {
  */
 export function xmlText(text: string): string {
   // deno-lint-ignore no-control-regex -- these are what it looks for
-  if (/[\u0000-\u001f\u007f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])/.test(text)) {
+  if (/[\u0000-\u001f\u007f\ufffe\uffff]/.test(text) || !text.isWellFormed()) {
     throw new MirrorError(
       "bad_folder",
       `${JSON.stringify(text)} has characters in it that the definition of a service cannot hold: rename it`,
     );
   }
   return text.replace(/[&<>"]/g, (character) => ENTITIES[character]!);
+}
+
+/** What {@linkcode xmlText} was given. */
+export function plainText(text: string): string {
+  return text.replace(/&(?:amp|lt|gt|quot);/g, (entity) => CHARACTERS[entity]!);
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { allCommands, defineProgram } from "../../src/cli/program.ts";
 import { Home } from "../../src/cli/home.ts";
 import { createCertificate } from "../../src/identity/certificate.ts";
 import { parseRelativePath } from "../../src/domain/relative_path.ts";
@@ -61,6 +62,27 @@ Deno.test("help goes to stdout with 0; the command line alone is wrong usage, it
   }
 });
 
+Deno.test("every command's help has an example; help COMMAND prints it too", async () => {
+  const program = defineProgram(() => () => Promise.resolve(), "1.2.3", () => {});
+  for (const command of allCommands(program).slice(1)) {
+    const words: string[] = [];
+    for (let at: typeof command | null = command; at.parent !== null; at = at.parent) {
+      words.unshift(at.name());
+    }
+    const { status, out } = await capture(["help", ...words]);
+    assert.equal(status, 0);
+    assert.match(out, /^Example:\n {2}\$ .*mirrorsync /m, words.join(" "));
+    assert.equal((await capture([...words, "--help"])).out, out);
+  }
+  assert.equal((await capture(["help"])).out, (await capture(["--help"])).out);
+  assertFails(await capture(["help", "servce"]), 2, /unknown command 'servce': there is init, .*service/);
+  assertFails(
+    await capture(["help", "peer", "ad"]),
+    2,
+    /unknown command 'ad' of peer: there is add, list, remove/,
+  );
+});
+
 Deno.test("wrong usage is 2, says what is wrong, and suggests what was meant", async () => {
   assertFails(await capture(["frobnicate"]), 2, /unknown command 'frobnicate'/);
   assertFails(await capture(["statsu"]), 2, /Did you mean status\?/);
@@ -81,6 +103,12 @@ Deno.test("wrong usage is 2, says what is wrong, and suggests what was meant", a
   assertFails(await capture(["log", "--limit", "many"]), 2, /--limit .*many/);
   assertFails(await capture(["init", "--name", "a\nb"]), 2, /--name .*printable/);
   assertFails(await capture(["--home"]), 2, /--home/);
+  assertFails(
+    await capture(["--home", "peer", "run", "--no"]),
+    2,
+    /\(mirrorsync run --help shows what there is\)/,
+  );
+  assertFails(await capture(["peer", "ad"]), 2, /\(mirrorsync peer --help shows what there is\)/);
   const asJson = await capture(["frobnicate", "--json"]);
   assert.equal(asJson.status, 2);
   assert.equal(JSON.parse(asJson.out).error.code, "wrong_usage");

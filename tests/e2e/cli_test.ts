@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { DatabaseSync } from "node:sqlite";
+import { MIGRATIONS } from "../../src/store/migrations.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { isObject, jsonValues, objectsIn, stringsIn } from "../helpers/json.ts";
 import { fingerprintOf, makeIdentity, operation, PlainClient } from "../helpers/plain_client.ts";
@@ -479,3 +482,21 @@ function hasIPv6(): boolean {
     return false;
   }
 }
+
+Deno.test("cli: an older program's database is brought up to date with the permissions that the program ships with", async () => {
+  await using world = await World.create();
+  const peer = await world.peer("anna");
+  const file = `${peer.home}/mirrorsync.db`;
+  for (const end of ["", "-wal", "-shm"]) rmSync(file + end, { force: true });
+  {
+    using old = new DatabaseSync(file);
+    for (const migration of MIGRATIONS.slice(0, 3)) old.exec(migration);
+    old.exec("PRAGMA user_version = 3");
+  }
+  if (Deno.build.os !== "windows") await Deno.chmod(file, 0o600);
+  await peer.ok("status");
+  using copy = new DatabaseSync(`${file}.schema-3`, { readOnly: true });
+  assert.equal(copy.prepare("PRAGMA user_version").get()!["user_version"], 3);
+  using now = new DatabaseSync(file, { readOnly: true });
+  assert.equal(now.prepare("PRAGMA user_version").get()!["user_version"], MIGRATIONS.length);
+});

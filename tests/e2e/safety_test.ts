@@ -233,6 +233,13 @@ Deno.test("safety: doctor and status say what is well, and what is wrong with wh
     assert.match(of("folders")[0]!.found, /the synced folder .* does not exist/);
     assert.match(of("folders")[0]!.todo!, /nothing is deleted on a peer/);
     assert.match(of("disk")[0]!.found, /synced .*cannot be looked at/);
+    await Deno.rename(a.watched, `${a.watched}-away`);
+    const gone = (await checks(a, 1)).filter(({ state }) => state === "failed").map(({ part }) => part);
+    assert.ok(
+      gone.includes("folders") && !gone.includes("limits"),
+      "no limit is blamed for a folder that is gone",
+    );
+    await Deno.rename(`${a.watched}-away`, a.watched);
     await Deno.writeTextFile(`${a.home}/mirrorsync.toml`, `listen = "${a.address}"\n`);
     assert.match((await checks(a, 1)).find(({ part }) => part === "port")!.found, /another program has it/);
     // Nothing runs here: the peer is tried all the same.

@@ -90,6 +90,16 @@ Deno.test("notifications: what is in a file's name is never taken for script or 
 });
 
 Deno.test({
+  name: "notifications: a system without the program for it is told in one line",
+  ignore: Deno.build.os === "darwin",
+  fn: () =>
+    assert.rejects(
+      showOnDesktop("darwin", { title: "Test", text: "Nobody sees this." }),
+      /^Error: \/usr\/bin\/osascript is not there: /,
+    ),
+});
+
+Deno.test({
   name: "notifications: a desktop that does not answer is told in one line",
   ignore: Deno.build.os !== "linux",
   fn: async () => {

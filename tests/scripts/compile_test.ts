@@ -1,23 +1,26 @@
 import assert from "node:assert/strict";
+import { cpSync } from "node:fs";
 import { judgeEmbedded, readListing } from "../../scripts/compile/embedded.ts";
-import { permissionFlags } from "../../scripts/support/program_flags.ts";
+import { stage } from "../../scripts/compile/stage.ts";
+import { moduleGraph } from "../../scripts/support/module_graph.ts";
+import { PERMISSION_FLAGS, permissionFlags } from "../../scripts/support/program_flags.ts";
 import { hashFile } from "../../scripts/support/tree.ts";
 import { ROOT } from "../helpers/program.ts";
 
-Deno.test("compile makes an executable with what the program needs, and the same one again", async () => {
-  const dist = await Deno.makeTempDir();
+Deno.test("compile makes an executable with what the program needs, and the same one for whoever compiles", async () => {
+  const temporary = await Deno.makeTempDir();
   try {
+    const dist = `${temporary}/dist`;
+    const { denoDir } = await denoInfo();
+    // Somebody else's packages: at another place, fetched at another time.
+    const theirs = `${temporary}/their cache`;
+    cpSync(`${denoDir}/npm`, `${theirs}/npm`, { recursive: true });
     const sums = [];
-    for (let i = 0; i < 2; i++) {
-      const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-        // Type checking is the work of `deno task check`; this base runtime embeds as the real one does, it only does not run.
-        args: ["run", "-A", "scripts/compile.ts", "--dist", dist, "--no-check"],
-        cwd: ROOT,
-        env: { DENORT_BIN: Deno.execPath() },
-      }).output();
-      assert.equal(code, 0, new TextDecoder().decode(stderr));
+    for (const cache of [denoDir, theirs]) {
+      const { code, stdout, stderr } = await compile(["--dist", dist], Deno.execPath(), cache);
+      assert.equal(code, 0, stderr);
       sums.push(await Deno.readTextFile(`${dist}/SHA256SUMS`));
-      assert.ok(new TextDecoder().decode(stdout).includes(sums[i]!.split(" ")[0]!));
+      assert.ok(stdout.includes(sums.at(-1)!.split(" ")[0]!));
     }
     assert.equal(sums[0], sums[1]);
     const [sha256, file] = sums[0]!.trimEnd().split("  ");
@@ -30,10 +33,62 @@ Deno.test("compile makes an executable with what the program needs, and the same
         target: Deno.build.target,
       },
     );
+    const licenses = await Deno.readTextFile(`${dist}/LICENSES.txt`);
+    for (const part of ["MirrorSync\n\nMIT License", "\nreflect-metadata 0.2.2\n\n", "Apache License"]) {
+      assert.ok(licenses.includes(part), part);
+    }
+  } finally {
+    await Deno.remove(temporary, { recursive: true });
+  }
+});
+
+Deno.test("a base runtime that cannot be used is told in one line", async () => {
+  const dist = await Deno.makeTempDir();
+  try {
+    const { denoDir } = await denoInfo();
+    const missing = await compile(["--dist", dist], `${dist}/{target}`, denoDir);
+    assert.equal(missing.code, 1);
+    assert.match(
+      missing.stderr,
+      new RegExp(`^compile: DENORT_BIN names .*${Deno.build.target}, which cannot be read: .*\\n$`),
+    );
+    const wrong = await compile(["--dist", dist], `${ROOT}/README.md`, denoDir);
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.stderr, /^compile: mirrorsync.*DENORT_BIN names .*README\.md\)\n$/);
   } finally {
     await Deno.remove(dist, { recursive: true });
   }
 });
+
+Deno.test("what is embedded is enough to run", async () => {
+  using staged = await stage(await moduleGraph(["main.ts"]));
+  const home = `${staged.source}/home`;
+  for (const args of [["--version"], ["--home", home, "init"], ["--home", home, "identity"]]) {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--cached-only", "--frozen", ...PERMISSION_FLAGS, "main.ts", ...args],
+      cwd: staged.source,
+      env: { DENO_DIR: staged.cache },
+    }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+  }
+});
+
+async function denoInfo(): Promise<{ denoDir: string }> {
+  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"], cwd: ROOT })
+    .output();
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+/** `base` embeds as the real base runtime does, it only does not run. Type checking is the work of `deno task check`. */
+async function compile(args: readonly string[], base: string, cache: string) {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "scripts/compile.ts", ...args, "--no-check"],
+    cwd: ROOT,
+    env: { DENORT_BIN: base, DENO_DIR: cache, NO_COLOR: "1" },
+  }).output();
+  const text = new TextDecoder();
+  return { code, stdout: text.decode(stdout), stderr: text.decode(stderr) };
+}
 
 const LISTING = `Compile main.ts to dist/mirrorsync
 
@@ -57,6 +112,7 @@ mirrorsync
 Files: 7.07MB
 `;
 const NEEDED = {
+  fetched: [],
   modules: ["main.ts", "src/cli/run.ts", "src/domain/plan.ts"],
   packages: [
     { name: "@peculiar/x509", version: "2.2.0" },

@@ -71,7 +71,7 @@ Deno.test({
   fn: async () => {
     const folder = await Deno.makeTempDir();
     try {
-      const home = `${folder}/ho me%`;
+      const home = `${folder}/ho me%\\`;
       await Deno.mkdir(home);
       const program = `${folder}/pro gram`;
       await Deno.writeTextFile(program, "#!/bin/sh\n", { mode: 0o755 });
@@ -88,6 +88,20 @@ Deno.test({
       await Deno.remove(folder, { recursive: true });
     }
   },
+});
+
+Deno.test("a definition tells which home it is for, whatever the home is called", () => {
+  for (const manager of [systemd, launchd, task]) {
+    for (const home of [HOME, "/ends in\\", "/a space at the end ", "/100%h & <more> 'and' \"so\" on"]) {
+      assert.equal(manager.homeIn(manager.definition({ command: NASTY, home })), home, manager.kind);
+    }
+    assert.equal(manager.homeIn("something else"), null);
+  }
+  // Nothing after a backslash at the end of a line would be left of the unit.
+  assert.match(
+    systemd.definition({ command: NASTY, home: "/ends in\\" }),
+    /^WorkingDirectory=\/ends in\\\/$/m,
+  );
 });
 
 Deno.test("launchd: the property list is well-formed, and says what was meant", () => {
@@ -128,6 +142,12 @@ Deno.test("launchd: what launchctl says is understood", async () => {
   assert.deepEqual(
     await says("gui/501/x = {\n\tstate = not running\n\tlast exit code = 1\n}\n"),
     { installed: true, running: false, pid: null, lastEnd: "exit status 1" },
+  );
+  assert.match(
+    String(
+      (await says("gui/501/x = {\n\tstate = not running\n\tlast exit code = 78: EX_CONFIG\n}\n")).lastEnd,
+    ),
+    /^exit status 78: EX_CONFIG \(the program or the home is not where it was/,
   );
   assert.deepEqual(
     await says("gui/501/x = {\n\tstate = waiting\n\tlast exit code = (never exited)\n}\n"),
@@ -223,6 +243,11 @@ Deno.test("a path that a definition cannot hold is refused", () => {
       () => manager.definition({ command: ["/bin/x", "a\nb"], home: HOME }),
       (error) => error instanceof MirrorError && error.code === "bad_folder" && /"a\\nb"/.test(error.message),
     );
+  }
+  for (const half of ["\ud83d", "\ude00"]) {
+    for (const manager of [launchd, task]) {
+      assert.throws(() => manager.definition({ command: ["/bin/x", half], home: HOME }), /cannot hold/);
+    }
   }
 });
 

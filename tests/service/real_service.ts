@@ -35,6 +35,10 @@ async function mainPid(): Promise<number> {
   return Number(new TextDecoder().decode(stdout));
 }
 
+async function systemctl(...args: string[]): Promise<void> {
+  await new Deno.Command("systemctl", { args: ["--user", ...args], stderr: "null" }).output();
+}
+
 /** Waits for another process of the service than `before`, which has the home. */
 async function comesBack(before: number): Promise<number> {
   const pid = await eventually("the service runs", async () => {
@@ -53,7 +57,7 @@ try {
     await state(),
     {
       ...{ kind: "systemd user unit", path: unit, installed: false, running: false, pid: null },
-      ...{ lastEnd: null, problem: null },
+      ...{ lastEnd: null, home: null, problem: null },
     },
   );
 
@@ -89,7 +93,20 @@ try {
     peer.synced,
   );
   assert.equal(other.code, 1);
-  assert.match(other.stderr, /installed already, and it is another one .*service uninstall .*--replace/);
+  assert.match(
+    other.stderr,
+    /installed already, and it is another one, with other folders.*--replace.*service uninstall/,
+  );
+  assert.equal(await mainPid(), first);
+
+  // Another home is told whose service it is, and cannot remove it.
+  const second = await Peer.create("second", `${folder}/second`);
+  assert.match((await second.ok("service", "status")).stdout, /It is the service of another home: .*anna/);
+  for (const args of [["uninstall"], ["install", "--watched", second.watched, "--synced", second.synced]]) {
+    const done = await second.command("service", ...args);
+    assert.equal(done.code, 1);
+    assert.match(done.stderr, /that of another home, .*--home .*service uninstall/);
+  }
   assert.equal(await mainPid(), first);
 
   // It is killed while a folder is away: it fails, says why, and comes back with the folder.
@@ -103,7 +120,28 @@ try {
     assert.match(String(now.problem), /the watched folder .* does not exist/);
   }, { everyMs: 200 });
   await Deno.rename(`${peer.watched}-away`, peer.watched);
-  await comesBack(first);
+  const third = await comesBack(first);
+
+  // Its token is revoked: it is not let in any more, which is said, and a new one is made.
+  await peer.ok("token", "revoke", "service");
+  Deno.kill(third, "SIGKILL");
+  await eventually("the service says that it is not let in", async () => {
+    const now = await state();
+    assert.deepEqual([now.running, now.home], [false, peer.home]);
+    assert.match(String(now.lastEnd), /exit status 3/);
+    assert.match(String(now.problem), /the service's token is revoked.*service install --replace/);
+  }, { everyMs: 200 });
+  await peer.ok("service", "install", ...folders, "--replace");
+  await comesBack(third);
+
+  // Its program is not where it was.
+  const text = await Deno.readTextFile(unit);
+  await Deno.writeTextFile(unit, text.replace(/^ExecStart=:\S+/m, "ExecStart=:/no/such/program"));
+  await systemctl("daemon-reload");
+  await systemctl("restart", "mirrorsync.service");
+  await eventually("the service says that its program is gone", async () => {
+    assert.match(String((await state()).lastEnd), /203 \(the program is not where it was/);
+  }, { everyMs: 200 });
 
   await peer.ok("service", "uninstall");
   assert.equal((await state()).installed, false);
