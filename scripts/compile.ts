@@ -13,7 +13,7 @@ import { licenseTexts } from "./compile/licenses.ts";
 import { type Stage, stage } from "./compile/stage.ts";
 import { type Target, TARGETS, thisMachine } from "./compile/targets.ts";
 import { type ModuleGraph, moduleGraph } from "./support/module_graph.ts";
-import { permissionFlags } from "./support/program_flags.ts";
+import { programFlags } from "./support/program_flags.ts";
 import { ROOT } from "./support/root.ts";
 import { showBytes } from "./support/text.ts";
 import { hashFile } from "./support/tree.ts";
@@ -121,7 +121,7 @@ async function build(
     args: [
       "compile",
       "--frozen",
-      ...permissionFlags(target.os),
+      ...programFlags(target.os),
       "--exclude-unused-npm",
       ...["--target", target.triple],
       ...(target.os === "windows" ? ["--icon", join(ROOT, "assets/mirrorsync.ico")] : []),

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "./free_port.ts";
-import { PERMISSION_FLAGS } from "./program_flags.ts";
+import { PROGRAM_FLAGS } from "./program_flags.ts";
 import { ROOT } from "./root.ts";
 import { sleep } from "./until.ts";
 
@@ -10,7 +10,7 @@ import { sleep } from "./until.ts";
 export const FROM_CHECKOUT: readonly string[] = [
   Deno.execPath(),
   "run",
-  ...PERMISSION_FLAGS,
+  ...PROGRAM_FLAGS,
   join(ROOT, "main.ts"),
 ];
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PERMISSION_FLAGS } from "../../scripts/support/program_flags.ts";
+import { PROGRAM_FLAGS } from "../../scripts/support/program_flags.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { makeIdentity, PlainClient } from "../helpers/plain_client.ts";
 import { mirrorsync, type Outcome, type Peer, ROOT, runningPair, said } from "../helpers/program.ts";
@@ -18,7 +18,7 @@ function audit(peer: Peer, kind: string) {
 
 /** `login` on a terminal of its own, on which somebody types `keys` when the password is asked for; all that the terminal showed. */
 async function loginOnTerminal(peer: Peer, keys: string): Promise<{ code: number; shown: string }> {
-  const program = [Deno.execPath(), "run", "--no-lock", ...PERMISSION_FLAGS, "main.ts"];
+  const program = [Deno.execPath(), "run", "--no-lock", ...PROGRAM_FLAGS, "main.ts"];
   const command = [...program, "--home", peer.home, "login", "anna"];
   const child = new Deno.Command("script", {
     args: ["-qec", command.map((word) => `'${word}'`).join(" "), "/dev/null"],

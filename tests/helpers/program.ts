@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
-import { PERMISSION_FLAGS } from "../../scripts/support/program_flags.ts";
+import { PROGRAM_FLAGS } from "../../scripts/support/program_flags.ts";
 import { eventually } from "./eventually.ts";
 import { type JsonObject, jsonValues, objectsIn } from "./json.ts";
 
@@ -22,7 +22,7 @@ function deno(
 ): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     // With the permissions that a user gives it: what needs more fails here.
-    args: ["run", "--no-lock", ...PERMISSION_FLAGS, "main.ts", ...args],
+    args: ["run", "--no-lock", ...PROGRAM_FLAGS, "main.ts", ...args],
     cwd: ROOT,
     // Colour and the user's own home must not leak into a test.
     env: { NO_COLOR: "1", ...env },

@@ -3,7 +3,7 @@ import { cpSync } from "node:fs";
 import { judgeEmbedded, readListing } from "../../scripts/compile/embedded.ts";
 import { stage } from "../../scripts/compile/stage.ts";
 import { moduleGraph } from "../../scripts/support/module_graph.ts";
-import { PERMISSION_FLAGS, permissionFlags } from "../../scripts/support/program_flags.ts";
+import { PROGRAM_FLAGS, programFlags } from "../../scripts/support/program_flags.ts";
 import { hashFile } from "../../scripts/support/tree.ts";
 import { ROOT } from "../helpers/program.ts";
 
@@ -65,7 +65,7 @@ Deno.test("what is embedded is enough to run", async () => {
   const home = `${staged.source}/home`;
   for (const args of [["--version"], ["--home", home, "init"], ["--home", home, "identity"]]) {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--cached-only", "--frozen", ...PERMISSION_FLAGS, "main.ts", ...args],
+      args: ["run", "--cached-only", "--frozen", ...PROGRAM_FLAGS, "main.ts", ...args],
       cwd: staged.source,
       env: { DENO_DIR: staged.cache },
     }).output();
@@ -142,7 +142,7 @@ Deno.test("what is embedded: what is missing is told, and what has no business t
 
 Deno.test("a build asks for no more than a checkout, and only for programs of its own system", () => {
   for (const os of ["windows", "darwin", "linux"] as const) {
-    const flags = permissionFlags(os);
+    const flags = programFlags(os);
     assert.ok(flags.includes("--no-prompt"));
     for (const flag of flags) {
       assert.doesNotMatch(flag, /^(?:-A|--allow-all|--allow-run|--allow-env|--allow-ffi)$/);

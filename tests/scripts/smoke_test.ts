@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ROOT } from "../helpers/program.ts";
-import { PERMISSION_FLAGS } from "../../scripts/support/program_flags.ts";
+import { PROGRAM_FLAGS } from "../../scripts/support/program_flags.ts";
 
 async function smoke(...program: string[]) {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -13,7 +13,7 @@ async function smoke(...program: string[]) {
 
 Deno.test("the smoke test proves a program that works, and says where another one fails", async () => {
   const [good, bad] = await Promise.all([
-    smoke(Deno.execPath(), "run", ...PERMISSION_FLAGS, "main.ts"),
+    smoke(Deno.execPath(), "run", ...PROGRAM_FLAGS, "main.ts"),
     smoke(Deno.execPath(), "eval", "Deno.exit(7)"),
   ]);
   assert.equal(good.code, 0, good.out + good.err);
@@ -45,7 +45,7 @@ Deno.test({
     const folder = await Deno.makeTempDir();
     try {
       const wrapper = `${folder}/wrapper`;
-      const command = [Deno.execPath(), "run", ...PERMISSION_FLAGS, `${ROOT}/main.ts`];
+      const command = [Deno.execPath(), "run", ...PROGRAM_FLAGS, `${ROOT}/main.ts`];
       // It does not `exec`: the program is its child.
       await Deno.writeTextFile(
         wrapper,
@@ -69,7 +69,7 @@ Deno.test({
     const folder = await Deno.makeTempDir();
     try {
       const child = new Deno.Command(Deno.execPath(), {
-        args: ["run", "-A", "scripts/smoke.ts", Deno.execPath(), "run", ...PERMISSION_FLAGS, "main.ts"],
+        args: ["run", "-A", "scripts/smoke.ts", Deno.execPath(), "run", ...PROGRAM_FLAGS, "main.ts"],
         cwd: ROOT,
         env: { TMPDIR: folder },
         stdout: "piped",
