@@ -19,10 +19,20 @@ function deno(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   stdin: "null" | "piped" = "null",
+  under: readonly string[] = [],
 ): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    // With the permissions that a user gives it: what needs more fails here.
-    args: ["run", "--no-lock", ...PERMISSION_FLAGS, "main.ts", ...args],
+  // With the permissions that a user gives it: what needs more fails here.
+  const [program, ...rest] = [
+    ...under,
+    Deno.execPath(),
+    "run",
+    "--no-lock",
+    ...PERMISSION_FLAGS,
+    "main.ts",
+    ...args,
+  ];
+  return new Deno.Command(program!, {
+    args: rest,
     cwd: ROOT,
     // Colour and the user's own home must not leak into a test.
     env: { NO_COLOR: "1", ...env },
@@ -84,8 +94,13 @@ export class Running implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #ended: Promise<number>;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.#child = deno(args, env).spawn();
+  /** @param under The program that starts it in its own place, with its arguments, such as `nice`. */
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    under: readonly string[] = [],
+  ) {
+    this.#child = deno(args, env, "null", under).spawn();
     this.pid = this.#child.pid;
     this.#ended = this.#follow();
   }
@@ -158,6 +173,8 @@ export class Peer {
   /** As PEM; `""` before {@linkcode Peer.create}. */
   certificate = "";
   running: Running | null = null;
+  /** What `run` is started under, see {@linkcode Running}. */
+  under: readonly string[] = [];
 
   constructor(readonly name: string, readonly folder: string, readonly port: number) {
     this.home = `${folder}/home`;
@@ -224,11 +241,15 @@ export class Peer {
     ];
   }
 
+  /** Starts `run` and waits for nothing. */
+  launch(...extra: string[]): Running {
+    this.#mustNotRun();
+    return this.running = new Running(this.runArguments(...extra), {}, this.under);
+  }
+
   /** Starts `run` and returns once it listens. */
   async start(...extra: string[]): Promise<Running> {
-    this.#mustNotRun();
-    const running = new Running(this.runArguments(...extra));
-    this.running = running;
+    const running = this.launch(...extra);
     await eventually(`${this.name} listens on ${this.address}`, async () => {
       (await Deno.connect({ hostname: "127.0.0.1", port: this.port })).close();
     }, { hopeless: running.hopeless, deadlineMs: 30_000 });

@@ -4,11 +4,11 @@
  */
 import { parseArgs } from "node:util";
 import { plural } from "../../../scripts/support/text.ts";
+import { pause } from "../../helpers/eventually.ts";
 import { runningPair } from "../../helpers/program.ts";
-import { Prng } from "../../simulation/prng.ts";
-import { Churn } from "./churn.ts";
 import { curveText, ProcessCurve, sampleProcess } from "./process_curve.ts";
-import { assertSettled, confirmHeld } from "./settled.ts";
+import { assertNoProblems, assertSettled, confirmHeld } from "./settled.ts";
+import { Users } from "./users.ts";
 
 const SAMPLE_EVERY_MS = 10_000;
 const MOST = { files: 500, bytes: 60_000_000 };
@@ -30,31 +30,27 @@ console.log(`${minutes} minutes, seed ${seed}, something in each folder every ${
 await using pair = await runningPair();
 const peers = [pair.a, pair.b];
 const curves = peers.map(({ name }) => new ProcessCurve(name));
-const users = peers.map(({ name, watched }) => new Churn(watched, new Prng(`${seed} ${name}`), MOST));
-const end = new AbortController();
-const working = users.map((user) => user.keepOn(everyMs, end.signal));
+await using users = new Users(peers, { seed, most: MOST, everyMs });
+users.work();
 const started = performance.now();
 for (let at = SAMPLE_EVERY_MS; at <= minutes * 60_000; at += SAMPLE_EVERY_MS) {
-  await new Promise((resolve) => setTimeout(resolve, started + at - performance.now()));
+  await pause(Math.max(0, started + at - performance.now()));
   for (const [i, peer] of peers.entries()) {
     const hopeless = peer.running!.hopeless();
     if (hopeless !== null) throw new Error(`${peer.name}: ${hopeless}`);
     curves[i]!.add(sampleProcess(peer.running!.pid));
     await confirmHeld(peer);
   }
-  if (at % 60_000 === 0) {
-    console.log(`minute ${at / 60_000}: ${users.map(({ acts }) => acts).join(" and ")} edits`);
-  }
+  if (at % 60_000 === 0) console.log(`minute ${at / 60_000}: ${users.acts.join(" and ")} edits`);
 }
-end.abort();
-await Promise.all(working);
+await users.rest();
 await assertSettled(pair);
+for (const peer of peers) await assertNoProblems(peer);
 
 console.log(curveText(minutes, curves));
-for (const [i, { acts }] of users.entries()) {
-  const { home, name } = peers[i]!;
+for (const [i, { home, name }] of peers.entries()) {
   const { size } = Deno.statSync(`${home}/mirrorsync.db`);
-  console.log(`${name}: ${plural(acts, "edit")}; the database has ${(size / 1e6).toFixed(1)} MB`);
+  console.log(`${name}: ${plural(users.acts[i]!, "edit")}; the database has ${(size / 1e6).toFixed(1)} MB`);
 }
 console.log(
   "both mirrors are byte for byte their sources, nothing is pending or in staging, both databases are sound",
