@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { eventually } from "../helpers/eventually.ts";
-import { isObject } from "../helpers/json.ts";
+import type { JsonObject } from "../helpers/json.ts";
 import { pair, type Peer } from "../helpers/program.ts";
 import { assertFile, put, snapshot } from "../helpers/tree.ts";
 import { Prng } from "../simulation/prng.ts";
@@ -20,9 +20,9 @@ function testWithMounts(name: string, fn: () => Promise<void>): void {
 }
 
 /** The row that says why a path is not at the peer yet. */
-async function pendingRow(peer: Peer, path: string) {
-  const [row] = await peer.rows(path, "pending");
-  assert.ok(isObject(row), `${path} is not pending`);
+async function pendingRow(peer: Peer, path: string): Promise<JsonObject> {
+  const row = (await peer.query("SELECT path, code, reason FROM pending")).find((each) => each.path === path);
+  assert.ok(row !== undefined, `${path} is not pending`);
   return row;
 }
 
@@ -42,6 +42,11 @@ testWithMounts(
     await eventually("something of the large file has come", () => {
       assert.ok([...Deno.readDirSync(`${b.synced}/.mirrorsync-staging`)].length > 0);
     }, { everyMs: 1 });
+    disk.fillUp("Bert's own film");
+    await eventually("the large file waits", async () => {
+      assert.equal((await pendingRow(a, "large")).code, "no_space");
+    });
+    // What had come of it was given up for the others; that room goes, too.
     disk.fillUp("Bert's own film");
     await put(`${a.watched}/small`, "small");
     await put(`${a.watched}/before/1`, "edited");
@@ -91,7 +96,7 @@ testWithMounts(
     await Deno.remove(`${a.watched}/before/2`);
     for (let i = 0; i < 50; i++) await put(`${b.watched}/back/${i}`, `back ${i}`);
     await eventually("Bert says what is wrong", () => {
-      assert.match(b.running!.stderr, /database.*full/);
+      assert.match(b.running!.stderr, /the disk that holds the database .* is full/);
     }, { hopeless: b.running!.hopeless });
     await eventually("something is pending at Anna, with the reason", async () => {
       const rows = await a.query("SELECT code, reason FROM pending WHERE code IS NOT NULL");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { PERMISSION_FLAGS } from "../../scripts/support/program_flags.ts";
-import { eventually } from "./eventually.ts";
+import { afterRunning, eventually } from "./eventually.ts";
 import { type JsonObject, jsonValues, objectsIn } from "./json.ts";
 
 /** The checkout whose `main.ts` is tested. */
@@ -59,10 +59,10 @@ export async function mirrorsync(
     await writer.close();
   }
   let late = false;
-  const timer = setTimeout(() => {
+  const cancel = afterRunning(deadlineMs, () => {
     late = true;
     child.kill("SIGKILL");
-  }, deadlineMs);
+  });
   try {
     const { code, stdout, stderr } = await child.output();
     const text = new TextDecoder();
@@ -74,7 +74,7 @@ export async function mirrorsync(
     );
     return outcome;
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 
@@ -134,16 +134,16 @@ export class Running implements AsyncDisposable {
   /** Waits for the end by itself; killed, and an error, after `deadlineMs`. */
   async ended(deadlineMs = 20_000): Promise<number> {
     let late = false;
-    const timer = setTimeout(() => {
+    const cancel = afterRunning(deadlineMs, () => {
       late = true;
       this.signal("SIGKILL");
-    }, deadlineMs);
+    });
     try {
       const code = await this.#ended;
       assert.equal(late, false, `run did not end within ${deadlineMs} ms\n${said(this)}`);
       return code;
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 
