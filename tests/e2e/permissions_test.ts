@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { eventually } from "../helpers/eventually.ts";
-import { isObject } from "../helpers/json.ts";
 import { type Pair, pair, type Peer } from "../helpers/program.ts";
 import { assertFile, put, snapshot } from "../helpers/tree.ts";
 import { assertSettled } from "./faults/settled.ts";
@@ -47,8 +46,8 @@ async function restart(peer: Peer): Promise<void> {
 /** Waits until a path is pending, and the reason speaks of permission. */
 async function assertPendingForPermission(peer: Peer, path: string): Promise<void> {
   await eventually(`${path} is pending for a lack of permission`, async () => {
-    const [row] = await peer.rows(path, "pending");
-    assert.ok(isObject(row), `${path} is not pending`);
+    const row = (await peer.query("SELECT path, reason FROM pending")).find((each) => each.path === path);
+    assert.ok(row !== undefined, `${path} is not pending`);
     assert.match(String(row.reason), /permission/i, JSON.stringify(row));
   });
 }
@@ -77,8 +76,8 @@ testWithPermissions(
     await put(`${a.watched}/marker`, "2");
     await assertFile(`${b.synced}/marker`, "2");
     await assertPendingForPermission(a, "secret");
-    await eventually("status says that something could not be read", async () => {
-      assert.match((await a.ok("status")).stdout, /could not be read|held/);
+    await eventually("status says what cannot be read, and what to do", async () => {
+      assert.match((await a.ok("status")).stdout, /no permission to list closed: make it readable/);
     });
     const during = await snapshot(b.synced);
     for (const [path, entry] of before) {
