@@ -29,7 +29,7 @@ async function pendingRow(peer: Peer, path: string): Promise<JsonObject> {
 testWithMounts(
   "synced/ on a disk that fills up: pending with the reason, nothing else suffers, right once there is room",
   async () => {
-    await using peers = await pair();
+    await using peers = await pair({ inside: true });
     const { a, b } = peers;
     await using disk = await Tmpfs.mount(b.synced, 64 * MIB);
     for (let i = 0; i < 20; i++) await put(`${a.watched}/before/${i}`, `before ${i}`);
@@ -78,7 +78,7 @@ testWithMounts(
 testWithMounts(
   "the home on a disk that fills up: nothing is acknowledged that is not written down, right once there is room",
   async () => {
-    await using peers = await pair();
+    await using peers = await pair({ inside: true });
     const { a, b } = peers;
     const kept = `${b.folder}/kept`;
     await Deno.rename(b.home, kept);

@@ -31,7 +31,7 @@ function testWithPermissions(name: string, body: (pair: Pair) => Promise<void>):
     name: works ? name : `${name} (ignored: there is no setpriv, or permissions mean nothing here)`,
     ignore: !works,
     fn: async () => {
-      await using peers = await pair();
+      await using peers = await pair({ inside: true });
       for (const peer of [peers.a, peers.b]) peer.under = AS_A_USER;
       await body(peers);
     },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { PERMISSION_FLAGS } from "../../scripts/support/program_flags.ts";
+import { capture } from "../cli/capture.ts";
 import { afterRunning, eventually } from "./eventually.ts";
 import { type JsonObject, jsonValues, objectsIn } from "./json.ts";
 
@@ -175,8 +176,11 @@ export class Peer {
   running: Running | null = null;
   /** What `run` is started under, see {@linkcode Running}. */
   under: readonly string[] = [];
+  /** Whether commands besides `run` are run in this process: for tests that are not about them, as to start another takes longer. */
+  readonly #inside: boolean;
 
-  constructor(readonly name: string, readonly folder: string, readonly port: number) {
+  constructor(readonly name: string, readonly folder: string, readonly port: number, inside = false) {
+    this.#inside = inside;
     this.home = `${folder}/home`;
     this.watched = `${folder}/watched`;
     this.synced = `${folder}/synced`;
@@ -189,8 +193,8 @@ export class Peer {
   }
 
   /** Makes the folders, and the home by `init` and `identity --cert`. */
-  static async create(name: string, parent: string, port = freePort()): Promise<Peer> {
-    const peer = new Peer(name, `${parent}/${name}`, port);
+  static async create(name: string, parent: string, inside = false): Promise<Peer> {
+    const peer = new Peer(name, `${parent}/${name}`, freePort(), inside);
     await Deno.mkdir(peer.watched, { recursive: true });
     await Deno.mkdir(peer.synced, { recursive: true });
     await peer.ok("init", "--name", name, "--listen", peer.address);
@@ -200,8 +204,10 @@ export class Peer {
   }
 
   /** Runs a command on this home. */
-  command(...args: string[]): Promise<Outcome> {
-    return mirrorsync(["--home", this.home, ...args]);
+  async command(...args: string[]): Promise<Outcome> {
+    if (!this.#inside) return await mirrorsync(["--home", this.home, ...args]);
+    const { status, out, err } = await capture(["--home", this.home, ...args]);
+    return { code: status, stdout: out, stderr: err };
   }
 
   /** Runs a command that has to succeed. */
@@ -337,9 +343,9 @@ export class World implements AsyncDisposable {
     return new World(await Deno.realPath(await Deno.makeTempDir({ prefix: "mirrorsync-e2e-" })));
   }
 
-  /** Makes a peer with a home of its own that trusts nobody. */
-  async peer(name: string): Promise<Peer> {
-    const peer = await Peer.create(name, this.folder);
+  /** Makes a peer with a home of its own that trusts nobody; `inside`: its commands are run in this process. */
+  async peer(name: string, inside = false): Promise<Peer> {
+    const peer = await Peer.create(name, this.folder, inside);
     this.peers.push(peer);
     return peer;
   }
@@ -366,13 +372,15 @@ export interface Pair extends AsyncDisposable {
 
 /**
  * Makes two peers by `init`, `identity --cert` and `peer add`. Both know the other's address unless `dials` says that only one
- * of them does.
+ * of them does; with `inside` all commands besides `run` are run in this process.
  */
-export async function pair(options: { readonly dials?: "a" | "b" | "both" } = {}): Promise<Pair> {
-  const { dials = "both" } = options;
+export async function pair(
+  options: { readonly dials?: "a" | "b" | "both"; readonly inside?: boolean } = {},
+): Promise<Pair> {
+  const { dials = "both", inside = false } = options;
   const world = await World.create();
   try {
-    const [a, b] = await Promise.all([world.peer("anna"), world.peer("bert")]);
+    const [a, b] = await Promise.all([world.peer("anna", inside), world.peer("bert", inside)]);
     await Promise.all([
       a.trust(b.certificatePath, { name: "bert", ...(dials !== "b" && { address: b.address }) }),
       b.trust(a.certificatePath, { name: "anna", ...(dials !== "a" && { address: a.address }) }),

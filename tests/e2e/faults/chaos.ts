@@ -39,7 +39,7 @@ type Moment = "while it starts" | "whenever" | "with something in staging";
  * differs, a file seen half, a conflict copy, something left in staging, an unsound database.
  */
 export async function chaos(plan: ChaosPlan, tell: (line: string) => void): Promise<ChaosReport> {
-  await using peers = await pair();
+  await using peers = await pair({ inside: true });
   await using run = new Chaos(peers, plan);
   return await run.play(tell);
 }

@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { plural } from "../../../scripts/support/text.ts";
 import { pause } from "../../helpers/eventually.ts";
-import { runningPair } from "../../helpers/program.ts";
+import { pair } from "../../helpers/program.ts";
 import { curveText, ProcessCurve, sampleProcess } from "./process_curve.ts";
 import { assertNoProblems, assertSettled, confirmHeld } from "./settled.ts";
 import { Users } from "./users.ts";
@@ -27,8 +27,9 @@ if (!(minutes > 0) || !Number.isSafeInteger(seed) || !(everyMs > 0)) {
 }
 console.log(`${minutes} minutes, seed ${seed}, something in each folder every ${everyMs} ms`);
 
-await using pair = await runningPair();
-const peers = [pair.a, pair.b];
+await using made = await pair({ inside: true });
+const peers = [made.a, made.b];
+await Promise.all(peers.map((peer) => peer.start()));
 const curves = peers.map(({ name }) => new ProcessCurve(name));
 await using users = new Users(peers, { seed, most: MOST, everyMs });
 users.work();
@@ -44,7 +45,7 @@ for (let at = SAMPLE_EVERY_MS; at <= minutes * 60_000; at += SAMPLE_EVERY_MS) {
   if (at % 60_000 === 0) console.log(`minute ${at / 60_000}: ${users.acts.join(" and ")} edits`);
 }
 await users.rest();
-await assertSettled(pair);
+await assertSettled(made);
 for (const peer of peers) await assertNoProblems(peer);
 
 console.log(curveText(minutes, curves));

@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { eventually } from "../../helpers/eventually.ts";
 import { isObject, type JsonObject } from "../../helpers/json.ts";
 import { type Pair, type Peer, World } from "../../helpers/program.ts";
-import { put } from "../../helpers/tree.ts";
+import { assertMirrored, put } from "../../helpers/tree.ts";
 import { Prng } from "../../simulation/prng.ts";
-import { assertSettled } from "./settled.ts";
 import { TcpProxy } from "./tcp_proxy.ts";
 
 /** Two peers that run and are linked by a line that can be spoilt: Anna dials Bert, there is no other way. */
@@ -21,7 +20,7 @@ export async function spoiltPair(): Promise<SpoiltPair> {
     await proxy?.[Symbol.asyncDispose]();
   };
   try {
-    const [a, b] = await Promise.all([world.peer("anna"), world.peer("bert")]);
+    const [a, b] = await Promise.all([world.peer("anna", true), world.peer("bert", true)]);
     proxy = new TcpProxy(b.port);
     await Promise.all([
       a.trust(b.certificatePath, { name: "bert", address: proxy.address }),
@@ -32,7 +31,7 @@ export async function spoiltPair(): Promise<SpoiltPair> {
       for (let i = 0; i < 5; i++) await put(`${peer.watched}/first/${i}`, `${peer.name} ${i}`);
     }
     await Promise.all([a.start(), b.start()]);
-    await assertSettled(made);
+    for (const [from, to] of [[a, b], [b, a]] as const) await assertMirrored(from.watched, to.synced);
     return made;
   } catch (error) {
     await dispose();
