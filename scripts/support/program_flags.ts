@@ -1,6 +1,9 @@
 import manifest from "../../deno.json" with { type: "json" };
 
-/** The permissions that `deno task mirrorsync` asks for, as flags: whatever runs or compiles the program asks for the same. */
+/**
+ * What `deno task mirrorsync` runs with, as flags: the permissions that it asks for, and how V8 keeps its heap small (collecting it
+ * more often, a little at a time). Whatever runs or compiles the program does the same.
+ */
 export const PERMISSION_FLAGS: readonly string[] = manifest.tasks.mirrorsync.split(" ").filter((word) =>
   word.startsWith("--")
 );

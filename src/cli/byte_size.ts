@@ -31,7 +31,8 @@ export function parseByteSize(
   if (text === "none") return null;
   const number = as.end !== "" && text.endsWith(as.end) ? text.slice(0, -as.end.length) : text;
   const match = /^(\d+(?:\.\d+)?) ?([A-Za-z]*)$/.exec(number);
-  const unit = match === null ? undefined : UNITS[match[2]!];
+  // Its own, as every object also has a `constructor`.
+  const unit = match !== null && Object.hasOwn(UNITS, match[2]!) ? UNITS[match[2]!] : undefined;
   if (match === null || unit === undefined) {
     throw new Error(`${shown} is ${whyNot(text, match?.[2], as.what)}`);
   }

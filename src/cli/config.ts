@@ -29,6 +29,8 @@ export interface Config {
 const MIN_SCAN_MS = 1000;
 const MAX_SCAN_MS = 24 * 3_600_000;
 const MAX_LOG_DAYS = 36_500;
+/** Mistakes that are told of at once: who gives another kind of file by mistake need not read a line for each line of it. */
+const MAX_PROBLEMS = 20;
 
 /** What `read` makes of a field; its error is the reason. */
 function readBy<I, T>(expected: string, read: (value: I) => T) {
@@ -134,9 +136,10 @@ export function parseConfig(source: string, file: string): Config {
       { cause: error },
     );
   }
+  const lines = linesOf(source);
   const at = (key: string) => {
-    const line = lineOf(source, key);
-    return line === null ? file : `${file}, line ${line}`;
+    const line = lines.get(key);
+    return line === undefined ? file : `${file}, line ${line}`;
   };
   const problems = Object.keys(table).filter((key) => !KEYS.includes(key)).map((key) =>
     `${at(key)}: there is no key ${escapeText(key)}: the keys are ${KEYS.join(", ")}`
@@ -148,7 +151,11 @@ export function parseConfig(source: string, file: string): Config {
     const shown = message.includes(": ") && typeof value === "string" ? "" : `, not ${show(value)}`;
     problems.push(`${at(key)}: ${key} ${message}${shown}`);
   }
-  if (!parsed.success || problems.length > 0) throw new MirrorError("bad_config", problems.join("; "));
+  if (!parsed.success || problems.length > 0) {
+    const more = problems.length - MAX_PROBLEMS;
+    if (more > 0) problems.splice(MAX_PROBLEMS, more, `and ${more} more like these`);
+    throw new MirrorError("bad_config", problems.join("; "));
+  }
   const said = parsed.output;
   const folder = (path: string | undefined) => path === undefined ? null : resolve(dirname(file), path);
   return {
@@ -188,14 +195,15 @@ export async function loadConfig(file: string): Promise<Config> {
   return parseConfig(source, file);
 }
 
-/** The line on which a key at the top of a TOML file is set, when it is easily seen. */
-function lineOf(source: string, key: string): number | null {
-  const lines = source.split("\n");
-  const at = lines.findIndex((line) => {
+/** The line on which each key at the top of a TOML file is set first, where that is easily seen. */
+function linesOf(source: string): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const [i, line] of source.split("\n").entries()) {
     const named = /^\s*(?:\[{1,2}\s*)?("[^"]*"|'[^']*'|[\w-]+)\s*[=.\]]/.exec(line)?.[1];
-    return named !== undefined && named.replace(/^(["'])(.*)\1$/, "$2") === key;
-  });
-  return at < 0 ? null : at + 1;
+    const key = named?.replace(/^(["'])(.*)\1$/, "$2");
+    if (key !== undefined && !found.has(key)) found.set(key, i + 1);
+  }
+  return found;
 }
 
 function show(value: unknown): string {

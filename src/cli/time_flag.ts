@@ -11,11 +11,13 @@ export const TIME_RULE =
  * @throws {Error} saying what is wrong with it.
  */
 export function parseTime(text: string, nowMs: number): number {
-  const ago = /^\s*\d/.test(text) && /[smhd]\s*$/.test(text) ? parseDuration(text) : NaN;
-  if (!Number.isNaN(ago)) return nowMs - ago;
-  const match = /^\s*(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(Z|[+-]\d\d:?\d\d)?)?\s*$/i
-    .exec(text);
-  const ms = match === null ? NaN : Date.parse(`${match[1]}T${match[2] ?? "00:00"}${match[3] ?? ""}`);
+  const trimmed = text.trim();
+  const ago = /[smhd]$/.test(trimmed) ? parseDuration(trimmed) : NaN;
+  const match = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(Z|[+-]\d\d:?\d\d)?)?$/i
+    .exec(trimmed);
+  const said = match === null ? NaN : Date.parse(`${match[1]}T${match[2] ?? "00:00"}${match[3] ?? ""}`);
+  // Through a date: what is longer ago than any date can be is no time.
+  const ms = new Date(Number.isNaN(ago) ? said : nowMs - ago).getTime();
   if (Number.isNaN(ms)) throw new Error(`${JSON.stringify(text)} is no time`);
   if (ms > nowMs) throw new Error(`${JSON.stringify(text)} is still to come`);
   return ms;

@@ -14,6 +14,18 @@ export function conflictPath(path: string, atMs: number, attempt: number): strin
   return nameWithMark(path, "conflict", atMs, attempt);
 }
 
+/** Whether `copy` is a name that {@linkcode conflictPath} gives `path`, at whatever time. */
+export function isConflictCopyOf(copy: string, path: string): boolean {
+  for (const match of copy.matchAll(/\.conflict-(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)(?:-(\d+))?/g)) {
+    const [year, month, day, hours, minutes, seconds, attempt] = match.slice(1).map((text) =>
+      Number(text ?? 1)
+    );
+    const atMs = Date.UTC(year!, month! - 1, day, hours, minutes, seconds);
+    if (conflictPath(path, atMs, attempt! - 1) === copy) return true;
+  }
+  return false;
+}
+
 /** `path` with a word and a time before its extension, cut to what file systems hold; see {@linkcode conflictPath}. */
 export function nameWithMark(path: string, word: string, atMs: number, attempt: number): string {
   const name = nameOf(path);

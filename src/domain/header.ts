@@ -139,6 +139,10 @@ export function parseOperation(header: RawHeader, extensions: HeaderExtensions):
   if (typeof compressed !== "boolean") {
     throw new MirrorError("bad_header", 'the field "compressed" is missing or not true or false');
   }
+  const turn = (extensions.pieces ? header["turn"] : null) ?? 0;
+  if (typeof turn !== "number" || !Number.isSafeInteger(turn) || turn < 0) {
+    throw new MirrorError("bad_header", 'the field "turn" is not a whole number');
+  }
   return {
     ...base,
     sizeBytes,
@@ -147,7 +151,7 @@ export function parseOperation(header: RawHeader, extensions: HeaderExtensions):
     executable: extensions.modes ? optionalFlag(header, "executable") : null,
     offer: extensions.offer && optionalFlag(header, "offer") === true,
     pieces: extensions.pieces && optionalFlag(header, "pieces") === true,
-    turn: extensions.pieces && typeof header["turn"] === "number" ? header["turn"] : 0,
+    turn,
   };
 }
 

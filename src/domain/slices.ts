@@ -8,13 +8,13 @@ const MAX_REST_MS = 20;
 /** Gives others their turn at least every few milliseconds. */
 export class Slices {
   readonly #clock: Clock;
-  readonly #yields: () => boolean;
+  readonly #share: () => number;
   #start: number;
 
-  /** @param yields Whether others get as much of the time as the slices do: a link that is being used needs many turns. */
-  constructor(clock: Clock, yields: () => boolean = () => false) {
+  /** @param share How many times as long as a slice others get before the next one: a link that is being used needs many turns. */
+  constructor(clock: Clock, share: () => number = () => 0) {
     this.#clock = clock;
-    this.#yields = yields;
+    this.#share = share;
     this.#start = clock.monotonic();
   }
 
@@ -24,7 +24,7 @@ export class Slices {
 
   async rest(): Promise<void> {
     const tookMs = this.#clock.monotonic() - this.#start;
-    const restMs = this.#yields() ? Math.min(tookMs, MAX_REST_MS) : 0;
+    const restMs = Math.min(tookMs * this.#share(), MAX_REST_MS);
     await new Promise<void>((resolve) => this.#clock.after(restMs, resolve));
     this.#start = this.#clock.monotonic();
   }

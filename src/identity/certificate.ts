@@ -1,5 +1,5 @@
 import "reflect-metadata"; // must come before @peculiar/x509, which decorates its classes with it
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import * as x509 from "@peculiar/x509";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 
@@ -91,6 +91,8 @@ export function parseCertificate(
   let parsed: x509.X509Certificate;
   try {
     parsed = new x509.X509Certificate(der);
+    // The runtime, which checks signatures by it, reads it in its own way and must know its kind of key.
+    void new X509Certificate(der).publicKey;
   } catch (cause) {
     throw bad(source, `cannot be read (${messageOf(cause)})`, EXPORT_AGAIN, cause);
   }

@@ -565,6 +565,7 @@ class PeerRun implements RunningPeer {
         store.relaxedTransaction(() => store.facts.set("run", status));
         this.#statusWritten = shown;
       }
+      store.rest();
     } catch (error) {
       onEvent({
         kind: "problem",

@@ -3,10 +3,18 @@ import { type FileStat, FOLDER_STATE, type PathState, sameStat } from "../domain
 import type { Folding } from "../domain/plan.ts";
 import { foldedPath } from "../domain/plan.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
-import { ancestorsOf, joinPath, nameOf, parentOf, type RelativePath } from "../domain/relative_path.ts";
+import {
+  ancestorsOf,
+  isBelow,
+  joinPath,
+  nameOf,
+  parentOf,
+  type RelativePath,
+} from "../domain/relative_path.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { Store } from "../store/store.ts";
 import type { NewTrashed } from "../store/trash.ts";
+import { foldersAbove } from "./flush_folders.ts";
 import { hashFile } from "./hash_file.ts";
 import { markOf } from "./mark_of.ts";
 import { freeConflictPath } from "./staging.ts";
@@ -35,6 +43,8 @@ export interface Group {
   readonly verified: Set<string>;
   /** Folders whose entries changed. */
   readonly toFlush: Set<string>;
+  /** What was put in place or made, and has no row before the group is recorded. */
+  readonly placed: Set<RelativePath>;
   /** Versions that went into the trash, to be recorded with the group. */
   readonly trashed: NewTrashed[];
 }
@@ -140,7 +150,13 @@ export class Applier {
    *
    * @throws {MirrorError} `content_needed` when there is no such file.
    */
-  async adopt(peer: number, path: RelativePath, wanted: PathState, owners: Owners): Promise<Applied> {
+  async adopt(
+    peer: number,
+    path: RelativePath,
+    wanted: PathState,
+    owners: Owners,
+    group: Group,
+  ): Promise<Applied> {
     this.#refuseOthers(path, owners);
     const now = await this.#lookAt(path);
     if (now?.kind !== "file" || now.sizeBytes !== wanted.sizeBytes) throw contentNeeded(path);
@@ -154,6 +170,8 @@ export class Applier {
       await this.#tree.setExecutable(path, wanted.executable);
     }
     await this.#tree.flushFile(path);
+    // Nobody knows how long it has been there, and in what folders.
+    for (const folder of foldersAbove(path)) group.toFlush.add(folder);
     // What was saved here meanwhile must not pass for the peer's version.
     const disk = await markOf(this.#tree, path, wanted, this.#clock);
     if (disk === null) throw contentNeeded(path);
@@ -206,10 +224,10 @@ export class Applier {
           `${path} is a file here: it must be deleted before a folder can take its name`,
         );
       }
-      this.#refuseTwin(peer, path, await this.#twinOf(path));
+      this.#refuseTwin(peer, path, await this.#twinOf(path), group);
       await this.#moveToConflict(path, trail);
     } else if (now !== null && owners.own === null) {
-      this.#refuseTwin(peer, path, await this.#twinOf(path));
+      this.#refuseTwin(peer, path, await this.#twinOf(path), group);
     }
     if (now?.kind !== "folder") await this.#tree.mkdir(path);
     group.verified.add(path);
@@ -244,7 +262,7 @@ export class Applier {
         await this.#tree.rmdir(path);
       } catch (error) {
         if (!(error instanceof FileError && error.code === "not_empty")) throw error;
-        if (mayKeep && !this.#store.synced.hasBelow(path)) return { ...gone, kept: true };
+        if (mayKeep && !this.#hasBelow(path, group)) return { ...gone, kept: true };
         throw new MirrorError(
           "folder_not_empty",
           `the folder ${path} is not empty here, and a deletion is never recursive`,
@@ -319,7 +337,7 @@ export class Applier {
     trail: Trail,
     group: Group,
   ): Promise<void> {
-    if (row === null) this.#refuseTwin(peer, path, await this.#twinOf(path));
+    if (row === null) this.#refuseTwin(peer, path, await this.#twinOf(path), group);
     if (now.kind !== "file" || !await this.#isReplaceable(path, now, row, wanted)) {
       await this.#moveToConflict(path, trail);
       return await this.#placeNew(staged, path, trail);
@@ -481,6 +499,7 @@ export class Applier {
       if (stat === null) {
         await this.#tree.mkdir(folder);
         trail.made.push(folder);
+        group.placed.add(folder);
         group.toFlush.add(parentOf(folder) ?? "");
       } else checkParent(folder, stat);
       group.verified.add(folder);
@@ -496,6 +515,12 @@ export class Applier {
       if (stat.kind !== "folder") return null;
     }
     return await this.#tree.lstat(path);
+  }
+
+  /** Whether something below a folder came from a peer. */
+  #hasBelow(folder: RelativePath, group: Group): boolean {
+    for (const path of group.placed) if (isBelow(path, folder)) return true;
+    return this.#store.synced.hasBelow(folder);
   }
 
   async #clearFolder(path: RelativePath): Promise<void> {
@@ -532,8 +557,9 @@ export class Applier {
     return null;
   }
 
-  #refuseTwin(peer: number, path: RelativePath, twin: RelativePath | null): void {
-    if (twin === null || this.#store.synced.get(peer, twin) === null) return;
+  #refuseTwin(peer: number, path: RelativePath, twin: RelativePath | null, group: Group): void {
+    if (twin === null) return;
+    if (!group.placed.has(twin) && this.#store.synced.get(peer, twin) === null) return;
     throw new MirrorError(
       "unsupported_name",
       `${path} differs only in case or Unicode form from ${twin}, and this disk takes them for one: rename one of them`,

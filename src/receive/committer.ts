@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { NewTrashed } from "../store/trash.ts";
 import { type Applied, Applier, asDoubtful, doubtfulRow, type Group, type Trail } from "./apply.ts";
+import { flushFolders } from "./flush_folders.ts";
 import { inParallel } from "./in_parallel.ts";
 import { Journal, type Lump } from "./journal.ts";
 import type { JournalEntry } from "./journal_format.ts";
@@ -112,6 +113,7 @@ export class Committer {
   /** What is in the trash although its row could not be written. */
   #unrecordedTrash: NewTrashed[] = [];
   readonly #trash: Trash | null;
+  readonly #settleMoves: (path: RelativePath) => Promise<void>;
 
   constructor(
     parts: {
@@ -122,10 +124,13 @@ export class Committer {
       folding: Folding;
       /** Where a peer's deletions and replaced versions go; `null`: nowhere. */
       trash: Trash | null;
+      /** Brings moves to their end that the disk had refused, as far as they concern a path. */
+      settleMoves: (path: RelativePath) => Promise<void>;
       onEvent: EventSink;
     },
   ) {
     this.#tree = parts.tree;
+    this.#settleMoves = parts.settleMoves;
     this.#store = parts.store;
     this.#staging = parts.staging;
     this.#clock = parts.clock;
@@ -180,13 +185,11 @@ export class Committer {
 
   async #flushTidied(): Promise<void> {
     this.#cancelRest = null;
-    for (const folder of [STAGING_FOLDER, ""]) {
-      try {
-        await this.#tree.flushFolder(folder);
-      } catch (error) {
-        // Staging is mostly gone itself by then.
-        if (!(error instanceof FileError)) throw error;
-      }
+    try {
+      await flushFolders(this.#tree, [STAGING_FOLDER, ""]);
+    } catch (error) {
+      const message = `a power cut could bring old versions back for a moment: ${messageOf(error)}`;
+      this.#onEvent({ kind: "problem", level: "detail", message });
     }
   }
 
@@ -196,14 +199,16 @@ export class Committer {
   }
 
   /**
-   * Runs `work` while nothing is being committed and every file that was put in place is durable by itself: it may be moved.
+   * Runs `work` while nothing is being committed and the file at a path, or those in the folder there, are durable by themselves:
+   * they may be moved.
    *
-   * @throws {MirrorError} `io_error` when they cannot be made so.
+   * @throws {MirrorError} `cannot_move` when they cannot be made so.
    */
-  settled<T>(work: () => Promise<T>): Promise<T> {
+  settled<T>(path: RelativePath, work: () => Promise<T>): Promise<T> {
     return this.exclusive(async () => {
-      if (!await this.#journal.close()) {
-        throw new MirrorError("io_error", "what was received before could not be flushed to the disk yet");
+      await this.#journal.close();
+      if (this.#journal.standsFor(path)) {
+        throw new MirrorError("cannot_move", `${path} could not be flushed to the disk yet`);
       }
       return await work();
     });
@@ -271,6 +276,7 @@ export class Committer {
     try {
       this.#recordUnrecorded();
       await this.#staging.ensure();
+      for (const step of steps) await this.#guard(step, () => this.#settleMoves(step.work.operation.path));
       this.#store.snapshot(() => {
         for (const step of steps) {
           const { peer, operation } = step.work;
@@ -353,10 +359,18 @@ export class Committer {
 
   /** Puts a prepared group in place, records it, and answers. */
   async #finish({ group, steps, lump, newFolders }: Prepared): Promise<void> {
-    const changed: Group = { verified: new Set(), toFlush: new Set(this.#unflushed), trashed: [] };
+    const changed: Group = {
+      verified: new Set(),
+      toFlush: new Set(this.#unflushed),
+      placed: new Set(),
+      trashed: [],
+    };
     try {
       this.#recordIntents(steps);
-      for (const step of steps) await this.#guard(step, () => this.#apply(step, changed));
+      for (const step of steps) {
+        await this.#guard(step, () => this.#apply(step, changed));
+        if (step.applied !== null && step.applied.row !== null) changed.placed.add(step.applied.row.path);
+      }
       await this.#flushFolders(steps, changed.toFlush);
       this.#recordRows(steps, lump, changed.trashed);
     } catch (error) {
@@ -467,7 +481,7 @@ export class Committer {
     } else if (wanted.kind === "folder") {
       step.applied = await this.#applier.putFolder(peer.number, operation.path, owners, folders, trail);
     } else if (step.staged === null) {
-      step.applied = await this.#applier.adopt(peer.number, operation.path, wanted, owners);
+      step.applied = await this.#applier.adopt(peer.number, operation.path, wanted, owners, folders);
     } else {step.applied = await this.#applier.putFile(
         peer.number,
         operation.path,
@@ -499,17 +513,13 @@ export class Committer {
   async #flushFolders(steps: readonly Step[], toFlush: ReadonlySet<string>): Promise<void> {
     await inParallel(PARALLEL_FLUSHES, [...toFlush], async (folder) => {
       try {
-        await this.#tree.flushFolder(folder);
+        // One that a later operation of the group has removed needs no flush: its own parent gets one.
+        await flushFolders(this.#tree, [folder]);
         this.#unflushed.delete(folder);
       } catch (error) {
         // Whose old version it was is not told apart: none of them is acknowledged.
         if (folder === this.#trash?.place) {
           for (const step of steps) if (step.applied !== null) step.outcome = toOutcome(error);
-          return;
-        }
-        // A folder that a later operation of the group has removed needs no flush: its own parent gets one.
-        if (error instanceof FileError && (error.code === "not_found" || error.code === "not_folder")) {
-          this.#unflushed.delete(folder);
           return;
         }
         this.#unflushed.add(folder);

@@ -5,6 +5,7 @@ import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Synced } from "../store/synced.ts";
 import { isDoubtful, sameMark } from "./apply.ts";
+import { flushFolders, foldersAbove } from "./flush_folders.ts";
 import { hashFile } from "./hash_file.ts";
 import { markOf } from "./mark_of.ts";
 import { recoveredNote } from "./recover_path.ts";
@@ -100,7 +101,7 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
 /** So that a copy is where the log says. If it cannot be, a power cut may bring it back to its old place, as what it is: an edit. */
 async function flushIfPossible(tree: FileTree, folder: string): Promise<void> {
   try {
-    await tree.flushFolder(folder);
+    await flushFolders(tree, [folder]);
   } catch (error) {
     if (!(error instanceof FileError)) throw error;
   }
@@ -110,7 +111,7 @@ async function flushIfPossible(tree: FileTree, folder: string): Promise<void> {
 async function settled(tree: FileTree, clock: Clock, row: Synced): Promise<Verdict> {
   const { path, state } = row;
   if (state.kind === "file") await tree.flushFile(path);
-  for (const folder of ["", ...ancestorsOf(path)]) await tree.flushFolder(folder);
+  await flushFolders(tree, foldersAbove(path));
   const disk = state.kind === "file" ? await markOf(tree, path, state, clock) : await tree.lstat(path);
   // Edited in this moment: the next inspection finds out.
   return disk === null ? "same" : { row: { ...row, disk }, recovered: true };

@@ -7,7 +7,7 @@ import {
   type FileTree,
   type WriteHandle,
 } from "../domain/ports.ts";
-import { STAGING_FOLDER } from "../domain/relative_path.ts";
+import { isBelow, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Store } from "../store/store.ts";
 import { inParallel } from "./in_parallel.ts";
 import { encodeLumpHead, type JournalEntry } from "./journal_format.ts";
@@ -33,8 +33,8 @@ interface Opened {
   readonly name: string;
   readonly path: string;
   readonly handle: WriteHandle;
-  /** The files whose contents it holds. */
-  readonly files: Set<string>;
+  /** The files whose contents it holds and that are not known to be durable by themselves. */
+  readonly files: Set<RelativePath>;
   /** Their versions. */
   readonly versions: Set<string>;
   end: number;
@@ -73,7 +73,10 @@ export class Journal {
   #joined: Uint8Array<ArrayBuffer> | null = null;
   #settling: Promise<void> | null = null;
   #restsSinceMs: number | null = null;
+  #quietSinceMs = 0;
   #cancelRest: () => void = () => {};
+  /** What was told last of files that cannot be flushed: once is enough. */
+  #told = "";
 
   constructor(
     parts: {
@@ -134,31 +137,36 @@ export class Journal {
       this.#full.some(({ versions }) => versions.has(version));
   }
 
-  /** Flushes the files when nothing else has been done for a moment. */
+  /** Operations have been committed: flushes the files when no more have been for a moment. */
   rest(): void {
     if (this.#open === null && this.#full.length === 0) return;
+    this.#quietSinceMs = this.#clock.monotonic();
     if (this.#restsSinceMs !== null) return;
-    this.#restsSinceMs = this.#clock.monotonic();
+    this.#restsSinceMs = this.#quietSinceMs;
     this.#restFor(REST_MS);
   }
 
-  /**
-   * Flushes every file of every journal now.
-   *
-   * @returns Whether all of them are durable.
-   */
-  async close(): Promise<boolean> {
+  /** Flushes every file of every journal now. What cannot be flushed keeps its journal. */
+  async close(): Promise<void> {
     this.#cancelRest();
     await this.#settling;
     await this.#settle();
     this.#cancelRest();
-    return this.#open === null && this.#full.length === 0;
+  }
+
+  /** Whether a file, or one in a folder, still depends on a journal, which knows it by this path only. */
+  standsFor(path: RelativePath): boolean {
+    return [this.#open, ...this.#full].some((journal) =>
+      journal !== null && [...journal.files].some((file) => file === path || isBelow(file, path))
+    );
   }
 
   #restFor(ms: number): void {
     this.#cancelRest = this.#clock.after(ms, () => {
-      const waited = this.#clock.monotonic() - (this.#restsSinceMs ?? 0);
-      if (this.#busy() && waited < LONGEST_MS) this.#restFor(REST_MS);
+      const now = this.#clock.monotonic();
+      const quiet = this.#busy() ? 0 : now - this.#quietSinceMs;
+      const waited = now - (this.#restsSinceMs ?? 0);
+      if (quiet < REST_MS && waited < LONGEST_MS) this.#restFor(REST_MS - quiet);
       else void this.#settle();
     });
   }
@@ -242,30 +250,44 @@ export class Journal {
 
   async #settleAll(): Promise<void> {
     if (this.#open?.underWay === 0) this.#close(this.#open);
-    try {
-      for (const journal of this.#full.filter(({ underWay }) => underWay === 0)) {
-        await inParallel(PARALLEL_FLUSHES, [...journal.files], (path) => this.#flushFile(path));
-        await this.#remove(journal);
+    let refusal: string | null = null;
+    for (const journal of this.#full.filter(({ underWay }) => underWay === 0)) {
+      try {
+        await inParallel(PARALLEL_FLUSHES, [...journal.files], async (path) => {
+          const refused = await this.#flushFile(path);
+          if (refused === null) journal.files.delete(path);
+          else refusal = refused.message;
+        });
+        if (journal.files.size === 0) await this.#remove(journal);
+      } catch (error) {
+        refusal = messageOf(error);
       }
-    } catch (error) {
-      const message = `what was received could not be flushed yet, and stays in the journal: ${
-        messageOf(error)
-      }`;
-      this.#onEvent({ kind: "problem", level: "warning", message });
-      this.#restsSinceMs = this.#clock.monotonic();
-      this.#restFor(AGAIN_MS);
-      return;
     }
-    // Whatever was under way meanwhile.
-    this.rest();
+    if (refusal === null) {
+      this.#told = "";
+      // Whatever was under way meanwhile.
+      return this.rest();
+    }
+    this.#tell(`what was received could not be flushed yet, and stays in the journal: ${refusal}`);
+    this.#restsSinceMs = this.#clock.monotonic();
+    this.#restFor(AGAIN_MS);
   }
 
-  async #flushFile(path: string): Promise<void> {
+  #tell(message: string): void {
+    if (message === this.#told) return;
+    this.#told = message;
+    this.#onEvent({ kind: "problem", level: "warning", message });
+  }
+
+  /** @returns Why it is not certain that the file is durable. */
+  async #flushFile(path: string): Promise<FileError | null> {
     try {
       await this.#tree.flushFile(path);
+      return null;
     } catch (error) {
+      if (!(error instanceof FileError)) throw error;
       // Something else is there now, or nothing: that is no longer the file that this journal stands for.
-      if (!(error instanceof FileError && GONE.has(error.code))) throw error;
+      return GONE.has(error.code) ? null : error;
     }
   }
 
@@ -287,9 +309,8 @@ function versionOf(path: string, hash: string): string {
   return `${hash} ${path}`;
 }
 
-/** `denied`: somebody has taken the file out of our hands; the system writes it when it sees fit. */
+/** Not `denied`: whom the file is closed to cannot know that the system has written it. */
 const GONE: ReadonlySet<FileErrorCode> = new Set([
-  "denied",
   "not_found",
   "not_folder",
   "is_folder",

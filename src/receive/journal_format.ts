@@ -30,6 +30,8 @@ const MAX_INDEX_BYTES = 16 * 1024 * 1024;
 const MAX_CONTENT_BYTES = 256 * 1024;
 const ASIDE = `${STAGING_FOLDER}/old-`;
 
+const HASH = /^[0-9a-f]{64}$/;
+
 /** An entry in the index: peer, path, aside, size, mtime, executable, hash. */
 type Line = readonly [number, string, string, number, number, 0 | 1, string];
 
@@ -94,16 +96,23 @@ async function readContent(
 /** `null` when it has the right SHA-256 and is not what we write: then somebody else wrote it, and nothing in it counts. */
 function parseIndex(index: Uint8Array): JournalEntry[] | null {
   try {
-    return (JSON.parse(decoder.decode(index)) as Line[]).map(
-      ([peer, path, aside, sizeBytes, mtimeMs, executable, hash]) => {
-        const isOurs = aside.startsWith(ASIDE) && !aside.includes("/", ASIDE.length) && sizeBytes >= 0 &&
-          sizeBytes <= MAX_CONTENT_BYTES;
-        if (!isOurs) throw new RangeError("no journal of ours names that");
-        const state = { kind: "file", sizeBytes, mtimeMs, executable: executable === 1, hash } as const;
-        return { peer, path: parseRelativePath(path), aside, state };
-      },
-    );
+    return (JSON.parse(decoder.decode(index)) as unknown[]).map((line) => {
+      if (!isLine(line)) throw new RangeError("no journal of ours says that");
+      const [peer, path, aside, sizeBytes, mtimeMs, executable, hash] = line;
+      const state = { kind: "file", sizeBytes, mtimeMs, executable: executable === 1, hash } as const;
+      return { peer, path: parseRelativePath(path), aside, state };
+    });
   } catch {
     return null;
   }
+}
+
+function isLine(line: unknown): line is Line {
+  if (!Array.isArray(line) || line.length !== 7) return false;
+  const [peer, path, aside, sizeBytes, mtimeMs, executable, hash] = line as unknown[];
+  return Number.isSafeInteger(peer) && typeof path === "string" && typeof aside === "string" &&
+    aside.startsWith(ASIDE) && !/[/\0]/.test(aside.slice(ASIDE.length)) && aside.isWellFormed() &&
+    Number.isSafeInteger(sizeBytes) && (sizeBytes as number) >= 0 &&
+    (sizeBytes as number) <= MAX_CONTENT_BYTES && Number.isSafeInteger(mtimeMs) &&
+    (executable === 0 || executable === 1) && typeof hash === "string" && HASH.test(hash);
 }

@@ -13,11 +13,13 @@ import {
 } from "../domain/relative_path.ts";
 import type { Slices } from "../domain/slices.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
+import type { BegunMove } from "../store/moves.ts";
 import type { Store } from "../store/store.ts";
 import { asDoubtful, doubtfulRow, sameMark } from "./apply.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
+import { flushFolders, foldersAbove } from "./flush_folders.ts";
+import { lookAgain } from "./look_again.ts";
 import { markOf } from "./mark_of.ts";
-import { flushFolders } from "./recover_path.ts";
 
 /** A move as it was asked for. */
 export type Move = Operation & { readonly from: RelativePath };
@@ -36,6 +38,8 @@ export interface MoverParts {
  */
 export class Mover {
   readonly #parts: MoverParts;
+  /** Moves that the disk refused to bring to their end: how much of them has happened is not written down yet. */
+  readonly #open = new Set<BegunMove>();
 
   constructor(parts: MoverParts) {
     this.#parts = parts;
@@ -50,6 +54,8 @@ export class Mover {
   ): Promise<Outcome> {
     let outcome: Outcome;
     try {
+      await this.settle(move.from);
+      await this.settle(move.path);
       if (!await this.#isDone(peer.number, move)) {
         if (move.kind === "folder") await this.#moveFolder(peer.number, move, slices);
         else await this.#moveFile(peer.number, move);
@@ -60,6 +66,42 @@ export class Mover {
     }
     this.#log(peer.name, move, outcome, wireBytes);
     return outcome;
+  }
+
+  /** Whether nothing may be concluded from what is at a path: a move that concerns it has not come to its end. */
+  isOpen(path: RelativePath): boolean {
+    return [...this.#open].some((move) => concerns(move, path));
+  }
+
+  /**
+   * Brings moves to their end that concern a path; to be called while nothing else is being committed.
+   *
+   * @throws {FileError} when the disk refuses it still.
+   */
+  async settle(path: RelativePath): Promise<void> {
+    for (const open of this.#open) {
+      if (!concerns(open, path)) continue;
+      await lookAgain(() => settleMove(this.#parts, open));
+      this.#open.delete(open);
+    }
+  }
+
+  /** Carries out the steps of a move between two looks at what has become of it, should one of them fail. */
+  async #begun(move: BegunMove, steps: () => Promise<void>): Promise<void> {
+    const { store } = this.#parts;
+    store.transaction(() => store.moves.begin(move));
+    this.#open.add(move);
+    try {
+      await steps();
+      this.#open.delete(move);
+    } catch (error) {
+      try {
+        await this.settle(move.path);
+      } catch {
+        // It stays open: whoever comes to one of its paths, or the next start, tries again.
+      }
+      throw error;
+    }
   }
 
   /** Whether it has happened before; what was left undone is done. */
@@ -74,7 +116,8 @@ export class Mover {
     if (now === null || !sameMark(now, row)) return false;
     // A crash can have come between the rename and what belongs to it.
     if (row.state.mtimeMs !== mtimeMs || row.state.executable !== (move.executable ?? false)) {
-      this.#record(peer, move, now, await this.#dress(move, now));
+      const disk = await this.#dress(move, now);
+      store.transaction(() => this.#record(peer, move, now, disk));
     }
     return true;
   }
@@ -89,12 +132,14 @@ export class Mover {
     }
     await this.#mustBeAsLeft(peer, from, path, slices);
     const toFlush = await this.#makeParents(peer, path);
-    store.transaction(() => store.moves.begin({ peer, from, path, kind: "folder", inode: 0, mtimeMs: 0 }));
-    await tree.rename(from, path);
-    await this.#flush([...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
-    store.transaction(() => {
-      store.synced.moveFolder(peer, from, path);
-      store.moves.clear();
+    const begun = { peer, from, path, kind: "folder", inode: 0, mtimeMs: 0 } as const;
+    await this.#begun(begun, async () => {
+      await tree.rename(from, path);
+      await flushFolders(tree, [...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
+      store.transaction(() => {
+        store.synced.moveFolder(peer, from, path);
+        store.moves.end(begun);
+      });
     });
   }
 
@@ -127,7 +172,7 @@ export class Mover {
   }
 
   async #moveFile(peer: number, move: Move): Promise<void> {
-    const { store } = this.#parts;
+    const { tree, store } = this.#parts;
     const { from, path } = move;
     const row = store.synced.get(peer, from);
     const before = await this.#look(from);
@@ -136,18 +181,16 @@ export class Mover {
     }
     await this.#mustBeFree(path);
     const toFlush = await this.#makeParents(peer, path);
-    store.transaction(() =>
-      store.moves.begin({ peer, from, path, kind: "file", inode: before.inode, mtimeMs: move.mtimeMs })
-    );
-    try {
+    const begun = { peer, from, path, kind: "file", inode: before.inode, mtimeMs: move.mtimeMs } as const;
+    await this.#begun(begun, async () => {
       await this.#relink(from, path);
-    } catch (error) {
-      store.moves.clear();
-      throw error;
-    }
-    const disk = await this.#dress(move, before);
-    await this.#flush([...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
-    this.#record(peer, move, before, disk);
+      const disk = await this.#dress(move, before);
+      await flushFolders(tree, [...toFlush, parentOf(from) ?? "", parentOf(path) ?? ""]);
+      store.transaction(() => {
+        this.#record(peer, move, before, disk);
+        store.moves.end(begun);
+      });
+    });
   }
 
   /** Gives a file that was moved the times and mode that it should have; tells how it looks then, `null` if it was edited. */
@@ -173,16 +216,13 @@ export class Mover {
   #record(peer: number, move: Move, before: FileStat, disk: FileStat | null): void {
     const { store } = this.#parts;
     const { from, path, sizeBytes, mtimeMs, hash } = move;
-    store.transaction(() => {
-      store.synced.remove(peer, from);
-      const state = { kind: "file", sizeBytes, mtimeMs, executable: move.executable ?? false, hash } as const;
-      // Edited in the moment of the move: the row tells how the peer's version looked, so that the edit is found and kept.
-      const edited = disk === null || disk.sizeBytes !== before.sizeBytes ||
-        (disk.mtimeMs !== before.mtimeMs && disk.mtimeMs !== mtimeMs);
-      const row = { path, peer, state, disk: before };
-      store.synced.put(edited ? asDoubtful(row) : { ...row, disk });
-      store.moves.clear();
-    });
+    store.synced.remove(peer, from);
+    const state = { kind: "file", sizeBytes, mtimeMs, executable: move.executable ?? false, hash } as const;
+    // Edited in the moment of the move: the row tells how the peer's version looked, so that the edit is found and kept.
+    const edited = disk === null || disk.sizeBytes !== before.sizeBytes ||
+      (disk.mtimeMs !== before.mtimeMs && disk.mtimeMs !== mtimeMs);
+    const row = { path, peer, state, disk: before };
+    store.synced.put(edited ? asDoubtful(row) : { ...row, disk });
   }
 
   /** A new name, then the old one goes: the link fails if something has the new name, which a rename would replace. */
@@ -227,10 +267,6 @@ export class Mover {
     return changed;
   }
 
-  async #flush(folders: readonly string[]): Promise<void> {
-    for (const folder of new Set(folders)) await this.#parts.tree.flushFolder(folder);
-  }
-
   #log(peer: string, move: Move, outcome: Outcome, wireBytes: number): void {
     const { store, clock, onEvent } = this.#parts;
     // A question that was answered with no, as an offer that is declined: the sender goes on in another way.
@@ -263,37 +299,48 @@ export class Mover {
   }
 }
 
-/** After a crash: finds out whether the move that was begun happened, and writes down what is. */
+/** After a crash: brings the moves that were begun to their end. */
 export async function recoverMoves(parts: Pick<MoverParts, "tree" | "store">): Promise<void> {
-  const { tree, store } = parts;
-  for (const { peer, from, path, kind, inode, mtimeMs } of store.moves.list()) {
-    const [old, now] = [await tree.lstat(from), await tree.lstat(path)];
-    store.transaction(() => {
-      if (kind === "folder" && old === null && now?.kind === "folder") {
-        store.synced.moveFolder(peer, from, path);
-      }
-      const row = kind === "file" ? store.synced.get(peer, from) : null;
-      const sameTime = now?.mtimeMs === row?.disk.mtimeMs || now?.mtimeMs === mtimeMs;
-      if (
-        row !== null && now?.kind === "file" && now.inode === inode && sameTime &&
-        now.sizeBytes === row.disk.sizeBytes
-      ) {
-        store.synced.put({ ...row, path, state: { ...row.state, mtimeMs: now.mtimeMs }, disk: now });
-        store.synced.remove(peer, from);
-      }
-    });
-    // The new name was made and the old one not yet removed: one file under two names.
-    const twice = kind === "file" && old?.kind === "file" && now?.kind === "file" && old.inode === inode &&
-      now.inode === inode && inode !== 0;
-    if (twice) {
-      await tree.unlink(from);
-      // That has changed the file's ctime, by which it is known.
-      const [row, disk] = [store.synced.get(peer, path), await tree.lstat(path)];
-      if (row !== null && disk !== null) store.synced.put({ ...row, disk });
-    }
-    await flushFolders(tree, [from, path]);
-    store.moves.clear();
+  for (const begun of parts.store.moves.list()) await lookAgain(() => settleMove(parts, begun));
+}
+
+/** Finds out whether a move that was begun has happened, and writes down what is, when it is durable. */
+async function settleMove(
+  { tree, store }: Pick<MoverParts, "tree" | "store">,
+  begun: BegunMove,
+): Promise<void> {
+  const { peer, from, path, kind, inode, mtimeMs } = begun;
+  const old = await tree.lstat(from);
+  let now = await tree.lstat(path);
+  // The new name was made and the old one not yet removed: one file under two names.
+  const twice = kind === "file" && old?.kind === "file" && now?.kind === "file" && old.inode === inode &&
+    now.inode === inode && inode !== 0;
+  if (twice) {
+    await tree.unlink(from);
+    // That changes the file's ctime, by which it is known.
+    now = await tree.lstat(path);
   }
+  await flushFolders(tree, foldersAbove(from, path));
+  store.transaction(() => {
+    if (kind === "folder" && old === null && now?.kind === "folder") {
+      store.synced.moveFolder(peer, from, path);
+    }
+    const row = kind === "file" ? store.synced.get(peer, from) : null;
+    const sameTime = now?.mtimeMs === row?.disk.mtimeMs || now?.mtimeMs === mtimeMs;
+    if (
+      row !== null && now?.kind === "file" && now.inode === inode && sameTime &&
+      now.sizeBytes === row.disk.sizeBytes
+    ) {
+      store.synced.put({ ...row, path, state: { ...row.state, mtimeMs: now.mtimeMs }, disk: now });
+      store.synced.remove(peer, from);
+    }
+    store.moves.end(begun);
+  });
+}
+
+/** Whether a move changes what a path is, or what is below or above it. */
+function concerns({ from, path: to }: BegunMove, path: RelativePath): boolean {
+  return [from, to].some((end) => path === end || isBelow(path, end) || isBelow(end, path));
 }
 
 /** @throws {MirrorError} `cannot_move` when something that is moved along would get a path that is none. */

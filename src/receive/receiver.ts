@@ -117,8 +117,12 @@ export class Receiver {
     this.#partials = partials;
     this.#trash = trash;
     this.folding = folding;
-    this.#committer = new Committer({ ...parts, staging, folding, trash });
     this.#mover = new Mover(parts);
+    this.#committer = new Committer({
+      ...parts,
+      ...{ staging, folding, trash },
+      settleMoves: (path) => this.#mover.settle(path),
+    });
     this.#quota = new Quota(parts.store, parts.quotaBytes);
   }
 
@@ -140,7 +144,11 @@ export class Receiver {
     const { tree, store, clock, onEvent } = this.#parts;
     const pause = () => new Promise<void>((resolve) => clock.after(0, resolve));
     const found = await this.#committer.exclusive(() =>
-      inspectSynced({ tree, store, clock, peer: peer.number, waits: this.#waits, pause })
+      inspectSynced({
+        ...{ tree, store, clock, pause },
+        peer: peer.number,
+        waits: (path) => this.#waits(path) || this.#mover.isOpen(path),
+      })
     );
     for (const { path, copy } of found.edited) {
       this.#copies.set(path, copy);
@@ -379,10 +387,14 @@ export class Receiver {
   /** Renames what is here already, between two commits. */
   #move(link: Link, intake: Intake, move: Move, wireBytes: number, costBytes: number): void {
     checkNameOn(this.#parts.system, move.from);
-    const outcome = this.#committer.settled<Outcome>(() =>
-      intake.dropped
-        ? Promise.resolve(toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")))
-        : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock))
+    const outcome = this.#committer.settled<Outcome>(
+      move.from,
+      () =>
+        intake.dropped
+          ? Promise.resolve(
+            toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")),
+          )
+          : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock)),
     ).catch(toOutcome);
     this.#answer(link, intake, move, outcome, costBytes, () => {});
   }

@@ -1,9 +1,11 @@
-import type { RelativePath } from "../domain/relative_path.ts";
+import { type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import { localNote } from "../store/log.ts";
+import { flushFolders, foldersAbove } from "./flush_folders.ts";
 import { hashFile } from "./hash_file.ts";
 import { recoverMoves } from "./move.ts";
-import { flushFolders, type RecoverParts, recoverPath } from "./recover_path.ts";
+import { noteCopies } from "./note_copies.ts";
+import { type RecoverParts, recoverPath } from "./recover_path.ts";
 import { Replay } from "./replay.ts";
 
 /**
@@ -19,9 +21,13 @@ export async function recoverCommits(parts: RecoverParts): Promise<(path: Relati
   const replay = new Replay(parts, begun);
   await replay.committed();
   for (const intent of begun) await recoverPath(parts, intent);
-  await flushFolders(parts.tree, begun.map(({ path }) => path));
+  // What was renamed and removed, before it is forgotten that it had to be.
+  if (begun.length > 0) {
+    await flushFolders(parts.tree, [STAGING_FOLDER, ...foldersAbove(...begun.map(({ path }) => path))]);
+  }
+  await noteCopies(parts, begun.map(({ path }) => path));
   store.intents.clear();
-  await replay.begun();
+  await noteCopies(parts, await replay.begun());
   const inUse = replay.end();
   for (const { staged } of store.partials.list()) inUse.add(staged);
   const known = (asides: readonly string[]) => versionsReceived(parts, asides);

@@ -1,11 +1,13 @@
 import type { FileStat, PathState } from "../domain/observation.ts";
-import { type Clock, FileError, type FileErrorCode, type FileTree } from "../domain/ports.ts";
+import type { Clock, FileTree } from "../domain/ports.ts";
 import { ancestorsOf, nameOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Intent } from "../store/intents.ts";
 import { localNote, type LogEntry } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Synced } from "../store/synced.ts";
+import { flushFolders, foldersAbove } from "./flush_folders.ts";
 import { hashFile } from "./hash_file.ts";
+import { lookAgain } from "./look_again.ts";
 import { markOf } from "./mark_of.ts";
 import { freeConflictPath, type Staging } from "./staging.ts";
 import { asTrashed, findTrashed, type Trash } from "./trash.ts";
@@ -21,9 +23,13 @@ export interface RecoverParts {
 
 /**
  * Finds out for one path whether a commit that was begun has happened, and settles what waits aside. The row comes last: after a
- * crash in here the same is found out again.
+ * crash in here, or when a user changes the path meanwhile, the same is found out again.
  */
-export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<void> {
+export function recoverPath(parts: RecoverParts, intent: Intent): Promise<void> {
+  return lookAgain(() => recoverAt(parts, intent));
+}
+
+async function recoverAt(parts: RecoverParts, intent: Intent): Promise<void> {
   const { tree, store } = parts;
   const { peer, path, state, aside } = intent;
   const row = store.synced.get(peer, path);
@@ -43,7 +49,7 @@ export async function recoverPath(parts: RecoverParts, intent: Intent): Promise<
     const disk = state.kind === "folder" ? now : await completed(parts, path, now!, state);
     if (disk === null) return; // edited in this moment: the inspection finds it
     // The crash may have come before the folders were flushed; with the row the operation counts as done when it comes again.
-    await flushFolders(tree, [path]);
+    await flushFolders(tree, [STAGING_FOLDER, ...foldersAbove(path)]);
     store.transaction(() => {
       store.synced.put({ path, peer, state, disk });
       store.log.add(recoveredNote(parts.clock.now(), path, state));
@@ -94,7 +100,7 @@ async function settleAside(
     if (row !== null && trash !== null && hash === row.state.hash && hash !== state?.hash) {
       const reason = state === null ? "deleted" : "replaced";
       const version = await trash.take(aside, { peer, path, row, reason });
-      await tree.flushFolder(trash.place);
+      await flushFolders(tree, [trash.place]);
       return store.transaction(() => trash.record([version]));
     }
     if (hash === row?.state.hash || hash === state?.hash) return await tree.unlink(aside);
@@ -126,21 +132,6 @@ export function recoveredNote(atMs: number, path: RelativePath, state: PathState
     hash: state.hash === "" ? null : state.hash,
   };
 }
-
-/** Makes durable what recovery has renamed and removed at and around paths, before it is forgotten that it had to. */
-export async function flushFolders(tree: FileTree, paths: readonly RelativePath[]): Promise<void> {
-  if (paths.length === 0) return;
-  for (const folder of new Set(["", STAGING_FOLDER, ...paths.flatMap(ancestorsOf)])) {
-    try {
-      await tree.flushFolder(folder);
-    } catch (error) {
-      // What is not there, or is no folder, holds nothing of it.
-      if (!(error instanceof FileError && ABSENT.has(error.code))) throw error;
-    }
-  }
-}
-
-const ABSENT: ReadonlySet<FileErrorCode> = new Set(["not_found", "not_folder", "symlink"]);
 
 /** Whether every folder above a path is one, and no symlink. */
 export async function hasRealParents(tree: FileTree, path: RelativePath): Promise<boolean> {

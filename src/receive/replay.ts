@@ -7,6 +7,8 @@ import type { JournalRow } from "../store/journals.ts";
 import { localNote } from "../store/log.ts";
 import { sameMark } from "./apply.ts";
 import { type JournalEntry, type ReadEntry, readJournal } from "./journal_format.ts";
+import { flushFolders } from "./flush_folders.ts";
+import { lookAgain } from "./look_again.ts";
 import { hasRealParents, type RecoverParts, recoverPath } from "./recover_path.ts";
 import { markOf } from "./mark_of.ts";
 import { freeConflictPath } from "./staging.ts";
@@ -42,11 +44,19 @@ export class Replay {
     });
   }
 
-  /** Then those that had begun with a journal. Nothing was acknowledged of them; they may have happened or not. */
-  async begun(): Promise<void> {
+  /**
+   * Then those that had begun with a journal. Nothing was acknowledged of them; they may have happened or not.
+   *
+   * @returns Their paths.
+   */
+  async begun(): Promise<RelativePath[]> {
+    const paths: RelativePath[] = [];
     await this.#each(async (read, isCommitted) => {
-      if (!isCommitted) await this.#replayBegun(read);
+      if (isCommitted) return;
+      paths.push(read.entry.path);
+      await this.#replayBegun(read);
     });
+    return paths;
   }
 
   /** Whether a path still has to be brought back at the next start. */
@@ -89,7 +99,7 @@ export class Replay {
           for await (const read of readJournal(file)) {
             await this.#guard(
               name,
-              () => work(read, read.lumpEnd <= committedBytes),
+              () => lookAgain(() => work(read, read.lumpEnd <= committedBytes)),
               () => this.#waiting?.add(read.entry.path),
             );
           }
@@ -216,7 +226,7 @@ async function restore(
   // What stands there is ours or empty; where nothing does, nothing that comes in between is replaced.
   if (now === null) await place(tree, staged.path, path);
   else await tree.rename(staged.path, path);
-  await tree.flushFolder(parentOf(path) ?? "");
+  await flushFolders(tree, [parentOf(path) ?? ""]);
 }
 
 async function place(tree: FileTree, staged: string, path: string): Promise<void> {

@@ -5,6 +5,7 @@ import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain
 import { joinPath, nameOf } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
 import type { Trashed } from "../store/trash.ts";
+import { flushFolders } from "./flush_folders.ts";
 
 /** ctime, from which it is known when a version came, has whole seconds only on some systems. */
 const PLACED_TOLERANCE_MS = 1_000;
@@ -77,7 +78,7 @@ export async function restoreVersions(
     }
     restored.push({ version, to, failure });
   }
-  for (const folder of made) await tree.flushFolder(folder);
+  await flushFolders(tree, made);
   return restored;
 }
 

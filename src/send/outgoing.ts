@@ -126,15 +126,15 @@ export class Outgoing {
   resume(header: RawHeader, content: Uint8Array): void {
     const { turn, marks, plain, lacks, has } = header;
     const chunks = typeof has === "string" ? ChunkList.parse(content) : null;
-    if (typeof turn !== "number" || turn <= this.#turn || !Array.isArray(marks)) return;
+    if (!isCount(turn) || turn <= this.#turn || !Array.isArray(marks)) return;
     this.#resume = {
       turn,
       marks: marks.slice(0, 100).flatMap((mark: unknown) => {
         if (!Array.isArray(mark)) return [];
         const [offset, digest] = mark;
-        return typeof offset === "number" && typeof digest === "string" ? [{ offset, digest }] : [];
+        return isCount(offset) && typeof digest === "string" ? [{ offset, digest }] : [];
       }).sort((a, b) => a.offset - b.offset),
-      plainUntil: typeof plain === "number" ? plain : 0,
+      plainUntil: isCount(plain) ? plain : 0,
       lacks: typeof lacks === "string" ? lacks : null,
       has: typeof has === "string" && chunks !== null && chunks.count > 0 ? { hash: has, chunks } : null,
     };
@@ -335,6 +335,10 @@ export class Outgoing {
     this.wireBytes += frameBytes(header, content.length);
     this.#compression.sent(content.length);
   }
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 }
 
 function gone({ path }: Observation): MirrorError {

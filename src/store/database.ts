@@ -6,6 +6,14 @@ import { MIGRATIONS } from "./migrations.ts";
 /** One row as SQLite gives it; the table modules turn it into their own type. */
 export type Row = Record<string, SQLInputValue>;
 
+/**
+ * The write-ahead log grows to this many pages before a commit has to move them to the file, which takes two flushes. Mostly it
+ * is done in a moment of rest ({@linkcode Database.rest}): pages that change again and again are moved once then.
+ */
+const CHECKPOINT_PAGES = 8_192;
+/** So many commits are worth a checkpoint at rest. */
+const CHECKPOINT_COMMITS = 64;
+
 /** How long a statement waits for another process's lock. */
 const BUSY_TIMEOUT_MS = 5000;
 
@@ -18,6 +26,8 @@ export class Database implements Disposable {
   readonly #file: string;
   readonly #statements = new Map<string, StatementSync>();
   #depth = 0;
+  #commits = 0;
+  #commitsAtRest = 0;
 
   /** @throws {MirrorError} `damaged_database` or `newer_database`; the file is left as it is. */
   constructor(file: string) {
@@ -33,6 +43,7 @@ export class Database implements Disposable {
       this.#db.exec("PRAGMA journal_mode = WAL");
       // FULL: a commit is on the disk when it returns. The ack of an operation rests on it.
       this.#db.exec("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16000");
+      this.#db.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
       // What REPLACE replaces counts as deleted, for the triggers.
       this.#db.exec("PRAGMA recursive_triggers = ON");
       this.#migrate();
@@ -104,6 +115,7 @@ export class Database implements Disposable {
       const result = work();
       this.#guard(() => this.#db.exec("COMMIT"));
       done = true;
+      this.#commits++;
       return result;
     } finally {
       this.#depth--;
@@ -137,6 +149,20 @@ export class Database implements Disposable {
     } finally {
       this.#db.exec("COMMIT");
     }
+  }
+
+  /**
+   * To be called now and then: when many commits have come, and none since the last call, what they wrote is moved from the
+   * write-ahead log to the file, as far as no other process still reads it.
+   */
+  rest(): void {
+    if (this.#commits !== this.#commitsAtRest) {
+      this.#commitsAtRest = this.#commits;
+      return;
+    }
+    if (this.#commits < CHECKPOINT_COMMITS || this.#depth > 0) return;
+    this.#commits = this.#commitsAtRest = 0;
+    this.#guard(() => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
 
   /** @throws {MirrorError} `damaged_database` when the file's pages cannot be read, `no_space` when it cannot grow. */

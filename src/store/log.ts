@@ -92,6 +92,17 @@ export class LogTable {
     ).map(toEntry);
   }
 
+  /** Which of some paths the log has a row of with an action. One pass over the log. */
+  noted(action: string, paths: readonly string[]): Set<string> {
+    if (paths.length === 0) return new Set();
+    const rows = this.#db.all(
+      "SELECT DISTINCT path FROM log WHERE action = ? AND path IN (SELECT value FROM json_each(?))",
+      action,
+      JSON.stringify(paths),
+    );
+    return new Set(rows.map((row) => row["path"] as string));
+  }
+
   /** Of contents that were received, by their hashes: the times that their files had. One pass over the log. */
   received(hashes: readonly string[]): Map<string, Set<string>> {
     const found = new Map<string, Set<string>>();

@@ -14,7 +14,7 @@ export interface BegunMove {
   readonly mtimeMs: number;
 }
 
-/** The table `moves`: written before the rename, cleared with the rows that tell of its result. */
+/** The table `moves`: written before the rename, removed with the rows that tell of its result. */
 export class MovesTable {
   readonly #db: Database;
 
@@ -45,7 +45,7 @@ export class MovesTable {
     }));
   }
 
-  clear(): void {
-    this.#db.run("DELETE FROM moves");
+  end({ peer, from, path }: BegunMove): void {
+    this.#db.run("DELETE FROM moves WHERE peer = ? AND from_path = ? AND path = ?", peer, from, path);
   }
 }

@@ -92,6 +92,11 @@ export class Store implements Disposable {
     return this.#db.foreignChanges();
   }
 
+  /** See {@linkcode Database.rest}. */
+  rest(): void {
+    this.#db.rest();
+  }
+
   /** What is damaged in the file, each in a few words; empty when nothing is. Reads all of it. */
   integrityProblems(): string[] {
     return this.#db.integrityProblems();

@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from "node:fs";
 import { clearTimeout, setTimeout } from "node:timers";
 
-const CHECK_MS = 300;
+const CHECK_MS = 1_000;
 /** So many heartbeats in a row that nothing is heard of mean that the watcher is stuck. */
 const MISSED = 2;
 /** The same where a pipe is known to be: each time it was freed the watcher opens it again, for the event of that. */

@@ -45,7 +45,7 @@ export async function correctSynced(
   const { store, tree, clock, stopped, listFor } = parts;
   const expected = expectedInSynced(store, peer, path);
   if (expected === null || expected.hash === null) return null;
-  const slices = new Slices(clock, () => true);
+  const slices = new Slices(clock, () => 1);
   const judgement = await judge({ tree, slices, stopped, listFor, onRead: () => {} }, expected);
   if (judgement === null) throw new MirrorError("link_closed", "it was stopped before it was done");
   const { verdict, ranges, foundHash: hash } = judgement;

@@ -8,6 +8,13 @@ import { FINDING } from "./finding.ts";
 
 /** Content that a request of the extension `verify` may have. */
 const MAX_REQUEST_BYTES = 8 * 1024 * 1024;
+/** JSON that a reply may have: twice what a report is meant to have, as some characters are escaped. */
+const MAX_REPLY_BYTES = 32 * 1024 * 1024;
+/**
+ * Arrays and objects in such JSON: the most ranges that may be told of, and more. Each takes some fifty bytes, and only one of the
+ * other side's, so that without a bound a request could take a good part of a gigabyte.
+ */
+const MAX_NESTED = 1_100_000;
 /** Paths that are named in one request. */
 export const MAX_PATHS = 1_000;
 /** Bytes that one `fetch` may ask for. */
@@ -71,6 +78,9 @@ export async function jsonContent(content: FrameReader): Promise<unknown> {
 
 function parseJson(bytes: Uint8Array): unknown {
   if (bytes.length === 0) return null;
+  let nested = 0;
+  for (const byte of bytes) if (byte === 0x5b || byte === 0x7b) nested++;
+  if (nested > MAX_NESTED) throw new MirrorError("bad_content", "the content has more parts than it should");
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch (cause) {
@@ -99,7 +109,8 @@ export function parseRepaired(value: unknown): Repaired {
 }
 
 function parsed<T>(schema: v.GenericSchema<unknown, T>, value: unknown): T {
-  const result = v.safeParse(schema, value);
+  // The first thing that is wrong is enough: a list of all that is could fill the memory.
+  const result = v.safeParse(schema, value, { abortEarly: true });
   if (result.success) return result.output;
   throw new MirrorError("bad_content", "the content has another shape than it should");
 }
@@ -119,7 +130,10 @@ export async function ask(
   throw new MirrorError("failed", `${link.peer.name} answers: ${reply.message}`);
 }
 
-/** The JSON in a reply's content. */
-export function jsonOf(reply: Reply): unknown {
+/** The JSON in a reply's content. @throws {MirrorError} `bad_content` when it is longer than it may be, or no JSON. */
+export function jsonOf(reply: Pick<Reply, "content">): unknown {
+  if (reply.content.length > MAX_REPLY_BYTES) {
+    throw new MirrorError("bad_content", `the content is longer than ${MAX_REPLY_BYTES} bytes`);
+  }
   return parseJson(reply.content);
 }

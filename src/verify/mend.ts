@@ -4,6 +4,7 @@ import { MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type Random, type ReadHandle } from "../domain/ports.ts";
 import { parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
+import { flushFolders } from "../receive/flush_folders.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import { type Expected, expectedInWatched } from "./expected.ts";
@@ -43,7 +44,7 @@ export async function mendWatched(parts: MendParts, path: RelativePath): Promise
   let staged: string | null = null;
   try {
     if (!expected.isAsLeft(file.opened)) throw changed(path);
-    const slices = new Slices(clock, () => true);
+    const slices = new Slices(clock, () => 1);
     if (await isGood(parts, file, expected.hash, slices)) return [];
     const list = expected.sizeBytes <= SMALL_BYTES ? null : await parts.listFor(expected.hash);
     const ranges = await damagedRanges(file, list, slices, parts.stopped);
@@ -58,7 +59,7 @@ export async function mendWatched(parts: MendParts, path: RelativePath): Promise
     }
     await tree.rename(staged, expected.diskPath);
     staged = null;
-    await tree.flushFolder(parentOf(expected.diskPath as RelativePath) ?? "");
+    await flushFolders(tree, [parentOf(expected.diskPath as RelativePath) ?? ""]);
     await checkWritten(parts, expected, slices);
     const where = ranges.map(([from, to]) => `${from} to ${to}`).slice(0, 20).join(", ");
     const message = `its bytes ${where} had been lost on this disk: they were fetched from the peer`;

@@ -50,7 +50,7 @@ export async function readHere(parts: ReadParts, choice: Choice): Promise<Report
     watched: { files: 0, bytes: 0 },
     synced: { files: 0, bytes: 0 },
   };
-  const slices = new Slices(parts.clock, () => true);
+  const slices = new Slices(parts.clock, () => 1);
   const judgeOne = (expected: Expected) =>
     judge({
       tree: parts[expected.side],

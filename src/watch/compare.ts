@@ -27,8 +27,13 @@ export interface Place {
 export interface Handling {
   /** Whether a new or changed file may be taken up as it is now; if not, whoever said so sees to it that it is looked at again. */
   takes(diskPath: string, stat: FileStat, row: Observation | null): boolean;
-  /** A folder was found. `must`: it is not the one that was observed, or was out of sight, so what lies in it is in doubt. */
-  folder(place: Place, must: boolean): void;
+  /**
+   * A folder was found.
+   *
+   * @param must It is not the one that was observed, or was out of sight, so what lies in it is in doubt.
+   * @param isNew Nothing was observed at its path; to be {@linkcode Comparison.note noted}.
+   */
+  folder(place: Place, must: boolean, isNew: boolean): void;
 }
 
 /** A path as a message shows it. */
@@ -140,11 +145,11 @@ export class Comparison {
     const known = row !== null && row.kind === "folder" && row.diskPath === diskPath;
     if (known && row.device !== stat.device) {
       // Perhaps something was mounted or unmounted here: its row changes only after its entries were compared.
-      return this.#handling.folder({ diskPath, path, stat, row }, true);
+      return this.#handling.folder({ diskPath, path, stat, row }, true, false);
     }
     const must = !known || !isUnchanged(row, diskPath, stat);
-    if (must) this.page.add({ kind: "present", path, diskPath, stat });
-    this.#handling.folder({ diskPath, path, stat, row: known ? row : null }, must);
+    if (must && row !== null) this.page.add({ kind: "present", path, diskPath, stat });
+    this.#handling.folder({ diskPath, path, stat, row: known ? row : null }, must, row === null);
   }
 
   #parse(place: Place, diskPath: string, name: string): RelativePath | null {
@@ -162,6 +167,11 @@ export class Comparison {
   #unreadable(diskPath: string, message: string, row: Observation | null): void {
     this.#skip(diskPath, "unreadable", `${message}: make it readable; ${WHAT_STAYS}`);
     if (row !== null) this.hold(row, "unknown");
+  }
+
+  /** Notes that a folder is there. */
+  note({ path, diskPath, stat }: Place): void {
+    this.page.add({ kind: "present", path: path as RelativePath, diskPath, stat });
   }
 
   /** Notes that the entries of a folder are out of sight, or in doubt: `cause` is the file or folder that cannot be read. */

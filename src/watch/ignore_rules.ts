@@ -1,10 +1,15 @@
 import ignore, { type Ignore } from "ignore";
+import { FileError } from "../domain/ports.ts";
+import { joinPath } from "../domain/relative_path.ts";
 
 /** The file that says what in its folder and below is not mirrored, in the syntax of `.gitignore`. */
 export const IGNORE_FILE = ".mirrorsyncignore";
 
 /** The library remembers its verdict on every path; after so many it is made anew, so that memory stays bounded. */
 const REMEMBERED_VERDICTS = 10_000;
+
+/** A rule is turned into a regular expression, and the engine refuses one that is some ten times as long. */
+const MAX_RULE_LENGTH = 1_000;
 
 /** The rules of one ignore file. */
 export class IgnoreFile {
@@ -20,8 +25,18 @@ export class IgnoreFile {
     this.#matcher = rules;
   }
 
-  /** @param folder The folder that holds the file, in NFC; `""` is the root. */
+  /**
+   * @param folder The folder that holds the file, in NFC; `""` is the root.
+   * @throws {FileError} `io` when a line is too long for a rule. To leave it out would send what somebody does not want to be sent.
+   */
   static parse(folder: string, text: string): IgnoreFile {
+    const long = text.split("\n").findIndex((line) => line.length > MAX_RULE_LENGTH && !line.startsWith("#"));
+    if (long >= 0) {
+      const what = `line ${
+        long + 1
+      } has more than ${MAX_RULE_LENGTH} characters, which is too long for a rule`;
+      throw new FileError("io", `cannot use ${joinPath(folder, IGNORE_FILE)}: ${what}`);
+    }
     return new IgnoreFile(folder, matcher().add(text.normalize("NFC")));
   }
 

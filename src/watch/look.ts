@@ -86,7 +86,7 @@ class Look {
     this.#page = page;
     this.comparison = new Comparison(parts.ledger.store, page, {
       takes: (diskPath, stat, row) => parts.takes(diskPath, stat, row),
-      folder: (place, must) => this.#folder(place, must),
+      folder: (place, must, isNew) => this.#folder(place, must, isNew),
     });
   }
 
@@ -173,7 +173,8 @@ class Look {
     }
   }
 
-  #folder(place: Place, must: boolean): void {
+  #folder(place: Place, must: boolean, isNew: boolean): void {
+    if (isNew) this.comparison.note(place);
     const { skipped } = this.#parts.ledger.store;
     const outOfSight = skipped.get(place.diskPath)?.reason === "unreadable" ||
       skipped.get(IgnoreFiles.pathIn(place.diskPath))?.reason === "unreadable";

@@ -128,7 +128,7 @@ export class Observer {
       takes: (diskPath, stat) => this.#scanTakes(diskPath, stat),
       between: () => this.#scanFolders(),
       // Nothing is sent before the first scan has ended: nobody needs the time meanwhile.
-      slices: new Slices(clock, () => this.#lastMs !== null),
+      slices: new Slices(clock, () => this.#lastMs === null ? 0 : 1),
       stopped: this.#stopping.signal,
     };
     this.#lookParts = {

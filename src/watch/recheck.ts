@@ -11,6 +11,9 @@ const READ_BYTES = 256 * 1024;
 /** A file that could not be read is tried again after this. */
 const RETRY_MS = 60_000;
 
+/** Others get this many times as much of the time: nobody waits for what is read here. */
+const OTHERS_SHARE = 4;
+
 /**
  * Reads once more the files that were hashed so soon after a change that another change could hide behind the same stat, one at a time, in
  * the background.
@@ -49,17 +52,23 @@ export class Recheck {
   }
 
   async #work(rows: readonly Observation[]): Promise<void> {
+    const slices = new Slices(this.#ledger.clock, () => OTHERS_SHARE);
+    const certain: Observation[] = [];
     for (const row of rows) {
-      if (this.#stopped.aborted) return;
+      if (this.#stopped.aborted) break;
       if (row.hash === null || row.held !== null || !this.#isDue(row)) continue;
       try {
-        await this.#read(row);
+        if (await this.#isAsHashed(row, slices)) certain.push(row);
         this.#notBefore.delete(row.path);
       } catch (error) {
         if (!(error instanceof FileError)) throw error;
         this.#notBefore.set(row.path, this.#ledger.clock.monotonic() + RETRY_MS);
       }
+      if (!slices.over) continue;
+      this.#settle(certain.splice(0));
+      await slices.rest();
     }
+    this.#settle(certain);
   }
 
   #isDue(row: Observation): boolean {
@@ -73,37 +82,62 @@ export class Recheck {
     return false;
   }
 
-  async #read(row: Observation): Promise<void> {
-    const { store } = this.#ledger;
+  /** Whether a file still has the content that was hashed. What is not as it was is looked at again, or noted. */
+  async #isAsHashed(row: Observation, slices: Slices): Promise<boolean> {
+    const read = await this.#hash(row, slices);
+    if (read === null) return false;
+    if (!sameStat(read.stat, row)) {
+      this.#lookAgain(row.diskPath);
+      return false;
+    }
+    if (read.hash === row.hash) return true;
+    if (!this.#isCurrent(row)) return false;
+    using page = this.#ledger.page();
+    const { path, diskPath } = row;
+    page.add({ kind: "present", path, diskPath, stat: read.stat, distrusted: true });
+    page.commit();
+    return false;
+  }
+
+  /** @returns `null` when it was stopped. */
+  async #hash(row: Observation, slices: Slices): Promise<{ hash: string; stat: FileStat } | null> {
+    const hasher = createHash("sha256");
+    if (row.sizeBytes <= READ_BYTES) {
+      const { content, stat } = await this.#tree.readSmall(row.diskPath, row.sizeBytes);
+      return { hash: hasher.update(content).digest("hex"), stat: observedStat(stat) };
+    }
     const handle = await this.#tree.openRead(row.diskPath);
-    let stat: FileStat, hash: string | null;
     try {
-      stat = observedStat(handle.opened);
-      if (!sameStat(stat, row)) return this.#lookAgain(row.diskPath);
-      const hasher = createHash("sha256");
-      const buffer = new Uint8Array(Math.min(READ_BYTES, Math.max(row.sizeBytes, 1)));
-      const slices = new Slices(this.#ledger.clock);
+      const stat = observedStat(handle.opened);
+      if (!sameStat(stat, row)) return { hash: "", stat };
+      const buffer = new Uint8Array(READ_BYTES);
       let offset = 0;
       for (let count = -1; count !== 0; offset += count) {
         count = await handle.readAt(buffer, offset);
         hasher.update(buffer.subarray(0, count));
-        if (this.#stopped.aborted) return;
+        if (this.#stopped.aborted) return null;
         if (slices.over) await slices.rest();
       }
-      hash = hasher.digest("hex");
-      if (!sameStat(observedStat(await handle.stat()), row)) return this.#lookAgain(row.diskPath);
+      return { hash: hasher.digest("hex"), stat: observedStat(await handle.stat()) };
     } finally {
       handle.close();
     }
-    const now = store.observed.get(row.path);
-    // Changed, or hashed anew, while it was read here: the newer one counts.
-    if (now === null || !now.provisional || now.hash !== row.hash || !sameStat(now, row)) return;
-    if (hash === row.hash) {
-      store.observed.setHash(row.path, hash, false);
-      return;
-    }
-    using page = this.#ledger.page();
-    page.add({ kind: "present", path: row.path, diskPath: row.diskPath, stat, distrusted: true });
-    page.commit();
+  }
+
+  /** Notes that nothing hides behind the stat of these files any more. A power cut may take that back: they are read again then. */
+  #settle(certain: readonly Observation[]): void {
+    if (certain.length === 0) return;
+    const { store } = this.#ledger;
+    store.relaxedTransaction(() => {
+      for (const row of certain) {
+        if (this.#isCurrent(row)) store.observed.setHash(row.path, row.hash!, false);
+      }
+    });
+  }
+
+  /** Whether a file was not changed, or hashed anew, while it was read here: the newer one counts. */
+  #isCurrent(row: Observation): boolean {
+    const now = this.#ledger.store.observed.get(row.path);
+    return now !== null && now.provisional && now.hash === row.hash && sameStat(now, row);
   }
 }

@@ -1,6 +1,6 @@
 import type { FileStat, Observation } from "../domain/observation.ts";
 import { FileError, type FileTree, type FolderEntry } from "../domain/ports.ts";
-import { joinPath, nameOf } from "../domain/relative_path.ts";
+import { joinPath, nameOf, type RelativePath } from "../domain/relative_path.ts";
 import type { Slices } from "../domain/slices.ts";
 import type { Skipped } from "../store/skipped.ts";
 import { Comparison, type Handling, type Place, travelling } from "./compare.ts";
@@ -30,6 +30,13 @@ export interface ScanParts {
   readonly stopped: AbortSignal;
 }
 
+/** A folder that is to be listed. */
+interface Opening {
+  readonly entrance: Entrance;
+  /** Nothing was observed at its path, and it is still to be noted. */
+  readonly isNew: boolean;
+}
+
 /**
  * Compares folders with the table `observed`. Only looks, never reads content. What it finds is written as it goes, new and changed
  * paths first; what is missing is removed at the end, so that a path that was moved is known at its new place before it goes from the old one.
@@ -39,18 +46,18 @@ export class Scan {
   readonly #page: Page;
   readonly #comparison: Comparison;
   /** Folders still to be listed, the next one last. */
-  readonly #open: Entrance[] = [];
+  readonly #open: Opening[] = [];
   /** What is noted as skipped in the part of the tree that is scanned, by folder. */
   readonly #skips = new Map<string, Skipped[]>();
   /** While the entries of one folder are compared: how to go on into its folders. */
-  #descend: (place: Place, must: boolean) => void = () => {};
+  #descend: Handling["folder"] = () => {};
 
   constructor(parts: ScanParts, page: Page) {
     this.#parts = parts;
     this.#page = page;
     const handling: Handling = {
       takes: (diskPath, stat, row) => parts.takes(diskPath, stat, row),
-      folder: (place, must) => this.#descend(place, must),
+      folder: (place, must, isNew) => this.#descend(place, must, isNew),
     };
     this.#comparison = new Comparison(parts.ledger.store, page, handling);
   }
@@ -63,7 +70,7 @@ export class Scan {
    */
   async run(start: Entrance, recursive: boolean): Promise<void> {
     this.#loadSkips(start.place.diskPath);
-    this.#open.push(start);
+    this.#open.push({ entrance: start, isNew: false });
     for (let next = this.#open.pop(); next !== undefined; next = this.#open.pop()) {
       this.#parts.stopped.throwIfAborted();
       await this.#folder(next, recursive);
@@ -98,13 +105,18 @@ export class Scan {
     for (const path of this.#page.commit()) this.#parts.lookAgain(observed.get(path)?.diskPath ?? path);
   }
 
-  async #folder(entrance: Entrance, recursive: boolean): Promise<void> {
+  async #folder({ entrance, isNew }: Opening, recursive: boolean): Promise<void> {
     const { place } = entrance;
     // From here on the listing is the newest that is known, until somebody overtakes it.
     if (this.#page.overtaken.size > 0) {
+      const isOvertaken = this.#page.overtaken.has(place.path as RelativePath);
       this.#commit();
       this.#page.overtaken.clear();
+      // Whoever looked at it after its parent was listed knows better.
+      if (isNew && isOvertaken) return this.#parts.lookAgain(place.diskPath);
     }
+    // Right before what is in it, so that it is sent with that, and put in place with it as a whole.
+    if (isNew) this.#comparison.note(place);
     let entries: FolderEntry[];
     try {
       entries = await this.#parts.tree.list(place.diskPath);
@@ -119,10 +131,12 @@ export class Scan {
       return this.#comparison.outOfSight(place, IgnoreFiles.pathIn(place.diskPath), error.message);
     }
     const rules = entrance.enter(own);
-    const below: Entrance[] = [];
-    this.#descend = (sub, must) => {
+    const below: Opening[] = [];
+    this.#descend = (sub, must, isNewBelow) => {
       if (must) this.#parts.onNewFolder(sub.diskPath, sub.stat);
-      if (must || recursive) below.push(enterBelow(sub, nameOf(sub.diskPath), rules));
+      if (must || recursive) {
+        below.push({ entrance: enterBelow(sub, nameOf(sub.diskPath), rules), isNew: isNewBelow });
+      }
     };
     await this.#compare(place, rules, entries);
     for (let i = below.length - 1; i >= 0; i--) this.#open.push(below[i]!);

@@ -74,7 +74,9 @@ export function parseHello(header: RawHeader): Hello {
   if (typeof window !== "number" || !Number.isSafeInteger(window) || window < MIN_WINDOW_BYTES) {
     throw bad("window");
   }
-  if (rate !== undefined && !(typeof rate === "number" && rate >= 1)) throw bad("rate");
+  if (rate !== undefined && !(typeof rate === "number" && rate >= 1 && Number.isFinite(rate))) {
+    throw bad("rate");
+  }
   const timeMs = time === undefined ? undefined : readTime(time);
   const offered = new Set<unknown>(extensions);
   return {

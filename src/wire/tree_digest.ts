@@ -86,6 +86,7 @@ function parseLine(line: string): TreeEntry {
     const [path, kind, sizeBytes, mtimeMs, executable, hash, ...more] = JSON.parse(line) as unknown[];
     if (
       typeof path === "string" && (kind === "file" || kind === "folder") && Number.isSafeInteger(sizeBytes) &&
+      (sizeBytes as number) >= 0 &&
       Number.isSafeInteger(mtimeMs) && typeof executable === "boolean" && typeof hash === "string" &&
       more.length === 0
     ) {

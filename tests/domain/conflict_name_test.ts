@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { conflictPath } from "../../src/domain/conflict_name.ts";
+import { conflictPath, isConflictCopyOf } from "../../src/domain/conflict_name.ts";
 import { checkNameOn, nameOf, parseRelativePath, utf8Length } from "../../src/domain/relative_path.ts";
 
 const AT = Date.UTC(2026, 10, 22, 10, 0, 0, 999);
@@ -27,6 +27,31 @@ Deno.test("every further attempt gives another name", () => {
     "-3.txt",
     "-10.txt",
   ]);
+});
+
+Deno.test("of a name it can be told whose conflict copy it is", () => {
+  const paths = [
+    "plan.txt",
+    "notes/plan.txt",
+    "plan",
+    ".bashrc",
+    "a.conflict-20261122-100000.txt",
+    "x".repeat(255),
+  ];
+  for (const path of paths) {
+    for (const attempt of [0, 1, 9]) {
+      const copy = conflictPath(path, AT, attempt);
+      for (const other of paths) {
+        assert.equal(isConflictCopyOf(copy, other), other === path, `${copy}, ${other}`);
+      }
+    }
+    assert.equal(isConflictCopyOf(path, path), false);
+  }
+  assert.equal(
+    isConflictCopyOf("plan.conflict-20261322-100000.txt", "plan.txt"),
+    false,
+    "a month that is none",
+  );
 });
 
 Deno.test("long names are cut to what a file system holds, between characters, and stay different", () => {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
+import { DiskTree } from "../../src/system/disk_tree.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { operation } from "../helpers/plain_client.ts";
 import { exists, filesWithContent, put } from "../helpers/tree.ts";
 import { folder, ReceiveBench } from "./bench.ts";
-import { assertAtRest, type Call, copiesIn, death, namesIn } from "./support.ts";
+import { assertAtRest, type Call, copiesIn, death, HookedTree, namesIn } from "./support.ts";
 
 const SOON = { deadlineMs: 3000, everyMs: 2 };
 
@@ -235,6 +236,26 @@ Deno.test("crash: an edit that raced with the commit survives the crash", async 
   await assertAtRest(again.synced);
 });
 
+Deno.test("crash: the log tells of a conflict copy that was made before it came", async () => {
+  await using bench = await ReceiveBench.open();
+  await put(`${bench.synced}/d/a.txt`, "mine");
+  let dead = false;
+  bench.tree.after = ({ method, args }) => {
+    if (dead) return death();
+    if (method !== "rename" || args[0] !== "d/a.txt") return;
+    dead = true;
+    return death();
+  };
+  void bench.link().request(operation("create", "d/a.txt", "theirs"), "theirs");
+  await eventually("it is dead", () => assert.ok(dead), SOON);
+  const copies = await copiesIn(bench.synced);
+  assert.equal(copies.length, 1);
+  await using again = await bench.restarted();
+  await using third = await again.restarted();
+  const told = third.store.log.newest(100, null).filter(({ action }) => action === "conflict");
+  assert.deepEqual(told.map(({ path }) => path), copies, "once");
+});
+
 Deno.test("crash: a folder that was deleted by hand meanwhile does not keep the program from starting", async () => {
   await using bench = await ReceiveBench.open();
   await bench.link().accepted(operation("create", "d/a.txt", "v1"), "v1");
@@ -247,6 +268,34 @@ Deno.test("crash: a folder that was deleted by hand meanwhile does not keep the 
   await again.receiver.inspect(again.anna);
   await again.link().accepted(operation("update", "d/a.txt", "v2"), "v2");
   assert.equal(await Deno.readTextFile(`${again.synced}/d/a.txt`), "v2");
+});
+
+Deno.test("crash: a folder that is deleted by hand in the moment of recovery does not keep the program from starting", async (t) => {
+  for (const point of POINTS.filter(({ name }) => name.startsWith("after"))) {
+    for (let call = 1, more = true; more; call++) {
+      await using bench = await ReceiveBench.open();
+      await bench.link().accepted(operation("create", "d/a.txt", "v1"), "v1");
+      await bench.rest();
+      const { dead } = die(bench, point);
+      const far = bench.link();
+      let answered = false;
+      void far.request(operation("update", "d/a.txt", "v2"), "v2").then(() => answered = true);
+      await eventually("it is over", () => assert.ok(dead() || answered), SOON);
+      if (!dead()) break; // an update does not come by this point
+      const tree = new HookedTree(new DiskTree(bench.synced));
+      let count = 0;
+      tree.before = async () => {
+        if (++count !== call) return;
+        await Deno.remove(`${bench.synced}/d`, { recursive: true });
+      };
+      await t.step(`${point.name}, before call ${call} of the recovery`, async () => {
+        const receiver = await bench.openReceiver(tree);
+        more = count >= call;
+        await receiver.inspect(bench.anna);
+        await receiver.close();
+      });
+    }
+  }
 });
 
 Deno.test("crash: recovery writes nothing through a symlink that was planted meanwhile", async () => {

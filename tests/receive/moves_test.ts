@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
+import { FileError } from "../../src/domain/ports.ts";
 import { MAX_PATH_PARTS } from "../../src/domain/relative_path.ts";
 import { eventually } from "../helpers/eventually.ts";
 import type { JsonObject } from "../helpers/json.ts";
 import { operation } from "../helpers/plain_client.ts";
 import { exists, put, sha256 } from "../helpers/tree.ts";
 import { folder, ReceiveBench } from "./bench.ts";
-import { type Call, death } from "./support.ts";
+import { type Call, death, namesIn } from "./support.ts";
 
 function moveFile(from: string, path: string, content: string, more: JsonObject = {}) {
   return { ...operation("create", path, content), action: "move", path, from, kind: "file", ...more };
@@ -158,6 +159,47 @@ Deno.test("moves: what is not as the peer left it, or in the way, is left alone"
       assert.equal(await exists(`${bench.folder}/x`), false);
       await bench.link().accepted(operation("create", "after", "s"), "s");
     });
+  }
+});
+
+Deno.test("moves: a step that the disk refuses, once or for a while, leaves nothing that nobody knows of", async (t) => {
+  const moves = {
+    "a file": {
+      header: () => moveFile("d/a.txt", "new/a.txt", "aaa", { timestamp: "2026-01-01T00:00:00.000Z" }),
+      steps: 7,
+    },
+    "a folder": { header: () => moveFolder("d", "new/d"), steps: 4 },
+  };
+  for (const [what, { header, steps }] of Object.entries(moves)) {
+    for (const forLong of [false, true]) {
+      for (let step = 1; step <= steps; step++) {
+        await t.step(`${what}, step ${step}${forLong ? " and all that follow" : ""}`, async () => {
+          await using bench = await ReceiveBench.open();
+          await withFolder(bench);
+          let count = 0;
+          bench.tree.before = ({ method }) => {
+            if (!CHANGES.includes(method) || ++count < step || (!forLong && count > step)) return;
+            throw new FileError("io", "the disk is broken");
+          };
+          const anna = bench.link();
+          const { header: reply } = await anna.request(header());
+          assert.equal(reply.code, "io_error");
+          await bench.receiver.inspect(bench.anna);
+          bench.tree.before = () => {};
+          const notes = bench.store.log.newest(100, null).filter(({ action }) => action === "vanished");
+          assert.deepEqual(notes.map(({ path }) => path), [], "nothing was taken for a deletion by hand");
+          // The sender has changed its mind, and wants to have none of it.
+          const files = ["d/a.txt", "d/e/b.txt", "new/a.txt", "new/d/a.txt", "new/d/e/b.txt"];
+          for (const path of files) await anna.accepted(operation("delete", path));
+          for (const path of ["d/e", "d", "new/d/e", "new/d", "new"]) {
+            await anna.accepted(folder("delete", path));
+          }
+          await bench.rest();
+          assert.deepEqual(await namesIn(bench.synced), []);
+          assert.deepEqual(bench.store.moves.list(), []);
+        });
+      }
+    }
   }
 });
 

@@ -86,6 +86,17 @@ Deno.test("receive: an unowned file with the same content is adopted without a c
   assert.equal(await exists(`${bench.synced}/big`), false);
 });
 
+Deno.test("receive: what is adopted is durable in its place when it is acknowledged", async () => {
+  await using bench = await ReceiveBench.open();
+  await put(`${bench.synced}/x/y/same.txt`, "same");
+  const flushed: unknown[] = [];
+  bench.tree.after = ({ method, args }) => {
+    if (method === "flushFile" || method === "flushFolder") flushed.push(args[0]);
+  };
+  await bench.link().accepted({ ...operation("create", "x/y/same.txt", "same"), offer: true });
+  for (const path of ["x/y/same.txt", "x/y", "x", ""]) assert.ok(flushed.includes(path), path);
+});
+
 Deno.test("receive: an offer of content that is not here is answered with content_needed, and nothing changes", async () => {
   await using bench = await ReceiveBench.open();
   const anna = bench.link();
@@ -288,6 +299,22 @@ Deno.test("receive: a folder that is not empty is neither replaced by a file nor
   assert.equal((await anna.accepted(folder("delete", "d"))).kept, true);
   assert.equal((await plain.refused(operation("delete", "d"))).code, "folder_not_empty");
   assert.equal(await Deno.readTextFile(`${bench.synced}/d/own`), "mine");
+});
+
+Deno.test("receive: a folder that a file has come into in this moment is not kept for this computer's sake", async () => {
+  await using bench = await ReceiveBench.open();
+  const anna = bench.link();
+  await anna.accepted(folder("create", "d"));
+  // Together, so that they are committed together.
+  const [came, gone] = await Promise.all([
+    anna.request(operation("create", "d/a", "a"), "a"),
+    anna.request(folder("delete", "d")),
+  ]);
+  assert.equal(came.header.status, "ok");
+  assert.equal(gone.header.code, "folder_not_empty");
+  await anna.accepted(operation("delete", "d/a"));
+  await anna.accepted(folder("delete", "d"));
+  assert.deepEqual(await namesIn(bench.synced), []);
 });
 
 Deno.test("receive: an empty folder makes way for a file, and a deleted file for a folder", async () => {

@@ -275,6 +275,30 @@ Deno.test("power cut: the journal goes by itself when nothing is to be done, and
   await assertAll(again, "v1");
 });
 
+Deno.test("power cut: a file that may not be flushed keeps its journal, and keeps nothing else from being done", async () => {
+  await using bench = await ReceiveBench.open();
+  const [closed, moved] = [PATHS[0]!, PATHS[1]!];
+  bench.tree.before = ({ method, args }) => {
+    if (method === "flushFile" && args[0] === closed) throw new FileError("denied", "no permission");
+  };
+  await sentAll(bench, "v1");
+  const told = () => bench.events.filter(({ message }) => message.includes("stays in the journal")).length;
+  await eventually("that is told", () => assert.equal(told(), 1), SOON);
+  const move = (from: string, path: string) => {
+    const content = text(from, "v1");
+    return { ...operation("create", path, content), action: "move", path, from, kind: "file" };
+  };
+  const far = bench.link();
+  const { header } = await far.request(move(closed, "elsewhere"));
+  assert.equal(header.code, "cannot_move", "the journal knows the file by its name");
+  await far.accepted(move(moved, "other"));
+  assert.equal(told(), 1, "that is told once");
+  await using again = await bench.rebooted("nothing");
+  await assertAll(again, "v1", PATHS.filter((path) => path !== moved));
+  assert.equal(await contentOf(again, "other"), text(moved, "v1"));
+  await assertAtRest(again.synced);
+});
+
 Deno.test("power cut: what came later makes the journal's version harmless", async () => {
   for (const remains of REMAINS) {
     await using bench = await ReceiveBench.open();

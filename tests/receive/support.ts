@@ -118,7 +118,7 @@ class Pipe {
     if (this.#broken !== null) throw this.#broken;
     if (this.#ended) throw closed("the direction was ended");
     if (this.cut) return;
-    this.#chunks.push(bytes.slice());
+    this.#chunks.push(new Uint8Array(bytes)); // not `slice`, which shares the memory of a Buffer
     this.#bytes += bytes.length;
     this.#wake();
     while (this.#bytes > PIPE_BYTES && this.#broken === null && !this.#ended) {

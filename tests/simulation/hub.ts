@@ -209,7 +209,8 @@ class Pipe {
     if (this.from.process.reached()) return never();
     if (this.#error !== null) throw this.#error;
     if (this.#isClosed) throw new MirrorError("link_closed", "it was closed on this side");
-    const bytes = given.slice();
+    // Not `slice`, which shares the memory of a Buffer: the writer may free it as soon as it is taken.
+    const bytes = new Uint8Array(given);
     if (this.#tap.pass(bytes, this.#hub.spoils.has(this.from.name))) this.#hub.spoils.delete(this.from.name);
     this.#send(bytes);
     while (this.#unreadBytes > WINDOW_BYTES && this.#error === null && !this.#isCut) {

@@ -44,7 +44,7 @@ export class Machine {
   readonly synced: MemoryTree;
   readonly database: VolatileDatabase;
   readonly store: Store;
-  readonly witness = new Witness();
+  readonly witness: Witness;
   readonly troubles: Troubles = noTroubles();
   readonly events: PeerEvent[] = [];
   readonly #parts: MachineParts;
@@ -67,6 +67,7 @@ export class Machine {
     this.#parts = parts;
     this.name = parts.name;
     this.folds = parts.folds;
+    this.witness = new Witness(parts.folds);
     this.fingerprint = (parts.name === "anna" ? "a" : "b").repeat(64);
     const now = () => this.wallMs;
     const folding = { case: parts.folds, unicode: parts.folds };
@@ -125,7 +126,7 @@ export class Machine {
         listen: (address, onConnection) => {
           // The recovery is done, and nothing was received yet.
           if (!this.hadBadDisk) {
-            for (const broken of this.witness.broken(this.synced, this.folds)) {
+            for (const broken of this.witness.broken(this.synced)) {
               onViolation("acknowledged and lost", `${name}: ${broken}`);
             }
           }

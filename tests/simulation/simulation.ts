@@ -127,7 +127,7 @@ class Run {
                 this.#pictures.set(name, pictureOf(this.#machines[name].watched));
                 return;
               }
-              this.#machines[name].witness.touched(path, this.#machines[name].folds);
+              this.#machines[name].witness.touched(path);
               this.#touched[name].add(path);
             },
             onMistake: (error) => this.#violate("mistake of the simulation", String(error)),
@@ -252,13 +252,21 @@ class Run {
     }
   }
 
-  /** A user who has put something where the peer's file or folder must be reads why it waits, and moves it away. */
+  /**
+   * A user who has put something where the peer's file or folder must be reads why it waits, and moves it away. One who has given two
+   * things names that the peer's disk takes for one reads that, and renames one of them.
+   */
   #clearTheWay(on: Name): void {
     const { synced, folds } = this.#machines[on];
     const spelt = (path: string) => foldedPath(path, { case: folds, unicode: folds });
     const sender = this.#machines[on === "anna" ? "bert" : "anna"];
     for (const { number } of sender.store.peers.list()) {
       for (const { path, code } of sender.store.pending.list(number)) {
+        if (code === "unsupported_name" && hasTwin(sender.watched, path, spelt)) {
+          this.#count("renamed twins");
+          this.#tell(this.#users.get(`${sender.name} watched`)!.moveAway(path));
+          continue;
+        }
         const obstacle = code === "folder_in_the_way" || code === "folder_not_empty"
           ? path
           : code === "parent_is_file" || code === "not_owned"
@@ -433,6 +441,15 @@ class Run {
       this.#start(machine);
     });
   }
+}
+
+/** Whether something beside what is at a path has a name that a disk takes for the same. */
+function hasTwin(tree: MemoryTree, path: string, spelt: (path: string) => string): boolean {
+  const slash = path.lastIndexOf("/");
+  const folder = tree.nodeAt(path.slice(0, Math.max(0, slash)));
+  const name = path.slice(slash + 1);
+  if (folder?.kind !== "folder" || !folder.entries.has(name)) return false;
+  return [...folder.entries.keys()].some((other) => other !== name && spelt(other) === spelt(name));
 }
 
 /** The file on the way to a path, or at it. */

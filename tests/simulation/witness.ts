@@ -23,6 +23,13 @@ interface Request {
 export class Witness {
   readonly #held = new Map<string, Set<Held>>();
   readonly #requests = new Map<string, Request>();
+  /** Tells by what the machine's disk knows a path: where names fold, all its spellings are one. */
+  readonly #known: (path: string) => string;
+
+  /** @param folds Whether the machine's `synced/` takes names for one that differ in case or Unicode form. */
+  constructor(folds: boolean) {
+    this.#known = folds ? (path) => foldedPath(path, { case: true, unicode: true }) : (path) => path;
+  }
 
   /** The sender has written an operation. */
   requested(header: TappedHeader): void {
@@ -61,16 +68,15 @@ export class Witness {
   }
 
   #may(path: string, state: Held): void {
-    const held = this.#held.get(path);
     // Of a path of which nothing was promised, nothing is promised by an operation that was not answered.
-    held?.add(state);
+    for (const [other, held] of this.#held) if (this.#known(other) === this.#known(path)) held.add(state);
   }
 
   /** A user has changed a path here: nothing of what was promised can be expected of it and what is below. */
-  touched(path: string, folds: boolean): void {
-    const known = (other: string) => folds ? foldedPath(other, { case: true, unicode: true }) : other;
-    const touched = known(path);
-    const concerns = (other: string) => known(other) === touched || known(other).startsWith(`${touched}/`);
+  touched(path: string): void {
+    const touched = this.#known(path);
+    const concerns = (other: string) =>
+      this.#known(other) === touched || this.#known(other).startsWith(`${touched}/`);
     for (const held of [...this.#held.keys()]) if (concerns(held)) this.#held.delete(held);
     for (const [id, request] of this.#requests) {
       if (concerns(request.path) || (request.from !== null && concerns(request.from))) {
@@ -84,20 +90,20 @@ export class Witness {
     this.#held.clear();
   }
 
-  /** Where names fold, what was promised of one spelling may be kept by another. */
-  #folded(): Map<string, Set<Held>> {
-    const folded = new Map<string, Set<Held>>();
+  /** What was promised, by what the disk knows each path: what was promised of one spelling may be kept by another. */
+  #promised(): Map<string, Set<Held>> {
+    const promised = new Map<string, Set<Held>>();
     for (const [path, held] of this.#held) {
-      const key = foldedPath(path, { case: true, unicode: true });
-      folded.set(key, new Set([...folded.get(key) ?? [], ...held]));
+      const key = this.#known(path);
+      promised.set(key, new Set([...promised.get(key) ?? [], ...held]));
     }
-    return folded;
+    return promised;
   }
 
   /** What was promised and is not so. */
-  broken(tree: MemoryTree, folds: boolean): string[] {
+  broken(tree: MemoryTree): string[] {
     const broken: string[] = [];
-    for (const [path, held] of folds ? this.#folded() : this.#held) {
+    for (const [path, held] of this.#promised()) {
       const node = tree.nodeAt(path);
       const there = node === null ? null : node.kind === "folder" ? "folder" : hashOfNode(node);
       if (held.has(there)) continue;

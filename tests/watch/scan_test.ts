@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MAX_PATH_BYTES } from "../../src/domain/relative_path.ts";
+import { MAX_PATH_BYTES, type RelativePath } from "../../src/domain/relative_path.ts";
 import { IgnoreFiles } from "../../src/watch/ignore_files.ts";
 import { Ledger } from "../../src/watch/ledger.ts";
 import { enterRoot } from "../../src/watch/places.ts";
@@ -32,6 +32,7 @@ scanTest("finds files and folders, parents first, and reads none of them", async
   folder.old("z", "");
   Deno.mkdirSync(folder.at("empty"));
   folder.tree.openRead = () => Promise.reject(new Error("a scan reads nothing"));
+  folder.tree.readSmall = () => Promise.reject(new Error("a scan reads nothing"));
   await folder.observer.start();
   assert.deepEqual(folder.paths(), ["a", "a/b", "a/b/c.txt", "empty", "z"]);
   const row = folder.row("a/b/c.txt")!;
@@ -350,6 +351,16 @@ scanTest(
     assert.equal(folder.row("sub/c")?.hash, hash);
   },
 );
+
+scanTest("a new folder is told right before what is in it", async (folder) => {
+  for (const name of ["new/a/1", "new/a/2", "new/b/1", "new/c/d/1"]) folder.old(name);
+  await folder.observer.start();
+  const told = folder.changes.map(({ path }) => path);
+  for (const each of ["new/a", "new/b", "new/c/d"]) {
+    assert.equal(told[told.indexOf(`${each}/1` as RelativePath) - 1]?.startsWith(each), true, told.join(" "));
+  }
+  assert.equal(told.indexOf("new/c/d" as RelativePath), told.indexOf("new/c" as RelativePath) + 1);
+});
 
 scanTest("the watched folder on another disk, empty: nothing is deleted", async (folder) => {
   for (const name of ["a", "b", "sub/c"]) folder.old(name);

@@ -80,6 +80,15 @@ export class FaultyTree extends DiskTree implements FileTree {
     };
   }
 
+  override async readSmall(
+    path: string,
+    sizeBytes: number,
+  ): Promise<{ content: Uint8Array; stat: FileStat }> {
+    this.#deny("read", path);
+    const { content, stat } = await super.readSmall(path, sizeBytes);
+    return { content, stat: this.#mapped(path, stat) };
+  }
+
   override watch(): TreeWatcher {
     if (this.watchError !== null) throw this.watchError;
     return super.watch();
