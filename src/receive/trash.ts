@@ -60,6 +60,8 @@ export class Trash {
   #isMade = false;
   #bytes: number;
   #sweeping: Promise<void> | null = null;
+  /** When strays are looked for next (UTC). */
+  #straysMs = 0;
 
   private constructor(parts: TrashParts, place: string) {
     this.#parts = parts;
@@ -148,17 +150,49 @@ export class Trash {
       (limit) => store.trash.before(clock.now() - limits.days * DAY_MS, limit),
       Infinity,
     );
+    if (clock.now() >= this.#straysMs) {
+      this.#straysMs = clock.now() + DAY_MS;
+      await this.#removeStrays(clock.now() - limits.days * DAY_MS);
+    }
     // Another process may have emptied it meanwhile.
     this.#bytes = store.trash.count().bytes;
     const excess = () => this.#bytes - limits.bytes * SWEEP_TO;
     if (this.#bytes <= limits.bytes) return;
-    await this.#removeWhile((limit) => store.trash.superseded(KEPT_VERSIONS, limit), excess());
+    // Again and again, as more may have come meanwhile: what is there in one version only goes last.
+    while (excess() > 0) {
+      const removed = await this.#removeWhile(
+        (limit) => store.trash.superseded(KEPT_VERSIONS, limit),
+        excess(),
+      );
+      if (removed === 0) break;
+    }
     if (excess() > 0) await this.#removeWhile((limit) => store.trash.page(0, limit), excess());
   }
 
-  async #removeWhile(next: (limit: number) => Trashed[], bytes: number): Promise<void> {
+  /**
+   * Removes what came here before a time and no row tells of, because an earlier database was lost or put in the place of this
+   * one: nothing else would ever remove it. Until then it can be taken out by hand.
+   */
+  async #removeStrays(beforeMs: number): Promise<void> {
     const { tree, store, clock } = this.#parts;
     const slices = new Slices(clock);
+    for (const place of [HOME_TRASH, LOCAL_TRASH]) {
+      if (await tree.lstat(place) === null) continue;
+      for (const { name, stat } of await tree.list(place)) {
+        if (slices.over) await slices.rest();
+        const stored = `${place}/${name}`;
+        // Its ctime is that of the rename which put it here. Where there is none (Windows) it stays.
+        const isOld = stat?.kind === "file" && stat.ctimeMs > 0 && stat.ctimeMs < beforeMs;
+        if (isOld && !store.trash.hasStored(stored)) await tree.unlink(stored);
+      }
+    }
+  }
+
+  /** @returns How many versions were removed. */
+  async #removeWhile(next: (limit: number) => Trashed[], bytes: number): Promise<number> {
+    const { tree, store, clock } = this.#parts;
+    const slices = new Slices(clock);
+    let removed = 0;
     for (let left = bytes; left > 0;) {
       const batch: Trashed[] = [];
       for (const version of next(BATCH)) {
@@ -168,10 +202,12 @@ export class Trash {
         await removeStored(tree, version);
         if (slices.over) await slices.rest();
       }
-      if (batch.length === 0) return;
+      if (batch.length === 0) break;
       store.relaxedTransaction(() => batch.forEach(({ number }) => store.trash.remove(number)));
       this.#bytes -= batch.reduce((sum, { state }) => sum + bytesOnDisk(state.sizeBytes), 0);
+      removed += batch.length;
     }
+    return removed;
   }
 }
 

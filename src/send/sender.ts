@@ -33,6 +33,8 @@ const RESTLESS_ATTEMPTS = 2;
 const ROOM_MS = 1_000;
 /** How long after the database has refused the acks are brought to it again. */
 const RECORD_AGAIN_MS = 1_000;
+/** The clock may be set while a row waits for its time: that is looked after this often. */
+const MAX_DUE_MS = 60_000;
 /** When a path is looked at again that was still there when it was to be deleted: at first, and at the longest. */
 const FIRST_STILL_MS = 500;
 const MAX_STILL_MS = 60_000;
@@ -94,6 +96,8 @@ export class Sender {
   /** Paths that wait for their old name to go, and until when (monotonic milliseconds). */
   readonly #renamed = new Map<RelativePath, number>();
   #cancelDue: () => void = () => {};
+  /** When the next row becomes due that waits for its time; `null` when nobody waits for one. Milliseconds of UTC. */
+  #dueMs: number | null = null;
   #stopped = false;
   /** Cancel the looks at what was still there when it was to be deleted, or when its new name was to be sent. */
   readonly #laterLooks = new Set<() => void>();
@@ -233,7 +237,7 @@ export class Sender {
 
   stop(): void {
     this.#stopped = true;
-    this.#cancelDue();
+    this.#awaitNothing();
     this.#guard.stop();
     for (const cancel of this.#laterLooks) cancel();
     this.#cancelRoom?.();
@@ -244,7 +248,7 @@ export class Sender {
     if (this.#link !== link) return;
     this.#link = null;
     this.#compared = false;
-    this.#cancelDue();
+    this.#awaitNothing();
     this.#parts.onProgress(null);
   }
 
@@ -653,6 +657,7 @@ export class Sender {
     }
     this.#order.note(again);
     this.#report(batch);
+    if (batch.some(({ reply }) => reply.status === "error")) this.#awaitDue();
     this.wake();
   }
 
@@ -753,14 +758,31 @@ export class Sender {
     store.transaction(() => replanPath(store, this.#peer, path, clock.now()));
   }
 
-  /** Nothing is under way: waits for the next row that becomes due. */
+  /** Nothing is under way. */
   #rest(): void {
-    const { store, clock, onProgress } = this.#parts;
-    this.#cancelDue();
+    this.#awaitDue();
+    this.#parts.onProgress(null);
+  }
+
+  /** Sees to it that the next row that becomes due goes then, whatever else is under way. */
+  #awaitDue(): void {
+    const { store, clock } = this.#parts;
     const now = clock.now();
-    const due = store.pending.nextDueMs(this.#peer, now);
-    if (due !== null) this.#cancelDue = clock.after(Math.min(due - now, 60_000), () => this.rescan());
-    onProgress(null);
+    // The time of a row that has come is left to the timer: the pass under way may be past that row.
+    if (this.#dueMs !== null && this.#dueMs <= now) return;
+    this.#cancelDue();
+    this.#dueMs = store.pending.nextDueMs(this.#peer, now);
+    if (this.#dueMs === null) return;
+    this.#cancelDue = clock.after(Math.min(this.#dueMs - now, MAX_DUE_MS), () => {
+      this.#dueMs = null;
+      this.#awaitDue();
+      this.rescan();
+    });
+  }
+
+  #awaitNothing(): void {
+    this.#cancelDue();
+    this.#dueMs = null;
   }
 }
 

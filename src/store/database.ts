@@ -108,12 +108,12 @@ export class Database implements Disposable {
    */
   transaction<T>(work: () => T): T {
     if (this.#depth > 0) return work();
-    this.#db.exec("BEGIN IMMEDIATE");
+    this.#guard(() => this.#db.exec("BEGIN IMMEDIATE"));
     this.#depth++;
     let done = false;
     try {
       const result = work();
-      this.#db.exec("COMMIT");
+      this.#guard(() => this.#db.exec("COMMIT"));
       done = true;
       this.#commits++;
       return result;
@@ -165,12 +165,15 @@ export class Database implements Disposable {
     this.#guard(() => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
 
-  /** @throws {MirrorError} `damaged_database` when the file's pages cannot be read. */
+  /** @throws {MirrorError} `damaged_database` when the file's pages cannot be read, `no_space` when it cannot grow. */
   #guard<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
-      throw /malformed|not a database/.test(messageOf(error)) ? damaged(this.#file, error) : error;
+      const message = messageOf(error);
+      if (/malformed|not a database/.test(message)) throw damaged(this.#file, error);
+      if (/disk is full/.test(message)) throw full(this.#file, error);
+      throw error;
     }
   }
 
@@ -200,4 +203,10 @@ function damaged(file: string, cause: unknown): MirrorError {
       "(with its -wal and -shm files) and add the peers again: the mirrored files are recognised by their content, nothing is lost.",
     { cause },
   );
+}
+
+function full(file: string, cause: unknown): MirrorError {
+  return new MirrorError("no_space", `the disk that holds the database ${file} is full: make room there`, {
+    cause,
+  });
 }

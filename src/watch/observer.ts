@@ -54,6 +54,11 @@ const SCANNING_MS = 5000;
 const LOST_MS = 50;
 /** A full scan that failed is tried again after this. */
 const FAILED_MS = 10_000;
+/**
+ * When what was seen could not be written down, nothing is looked at for so long. A look at a new folder asks for a scan of it, which,
+ * finding no row of that folder, asks for a look: without a rest the two would keep everything else from its turn.
+ */
+const REFUSED_MS = 1_000;
 /** A folder is young for so long after its time. */
 const YOUNG_MS = 5000;
 
@@ -92,6 +97,7 @@ export class Observer {
   #scanProblem: Problem | null = null;
   #startedWatching = false;
 
+  #restUntil = -Infinity;
   #looking: Promise<void> | null = null;
   #scanning: Promise<void> | null = null;
   #wakeAt: number | null = null;
@@ -258,7 +264,7 @@ export class Observer {
   // Single paths.
 
   #runLooks(): void {
-    if (this.#looking !== null || this.#stopped) return;
+    if (this.#looking !== null || this.#stopped || this.#rests) return;
     const due = this.#looks.takeDue(this.#parts.clock.monotonic() + JOIN_MS);
     if (due.length === 0) return;
     this.#looking = this.#look(due).finally(() => {
@@ -369,7 +375,7 @@ export class Observer {
   }
 
   #runScans(): void {
-    if (this.#scanning !== null || this.#stopped) return;
+    if (this.#scanning !== null || this.#stopped || this.#rests) return;
     const now = this.#parts.clock.monotonic() + JOIN_MS;
     const isDue = (at: number | null) => at !== null && at <= now;
     const full = isDue(this.#fullDueAt);
@@ -437,6 +443,10 @@ export class Observer {
       ? `${messageOf(error)}. Nothing is deleted on the peer`
       : `looking through ${this.#parts.tree.root} failed: ${messageOf(error)}. It is tried again`;
     const before = isRoot ? this.#rootProblem : this.#scanProblem;
+    if (!isRoot) {
+      this.#restUntil = this.#parts.clock.monotonic() + REFUSED_MS;
+      this.#inDoubt = true;
+    }
     if (!this.#fullRunning) this.#wantFull(isRoot ? LOST_MS : FAILED_MS);
     if (before?.message === message) return;
     const problem = {
@@ -460,7 +470,9 @@ export class Observer {
         if (at !== null && (next === null || at < next)) next = at;
       }
     }
-    if (next === null || (this.#wakeAt !== null && this.#wakeAt <= next)) return;
+    if (next === null) return;
+    next = Math.max(next, this.#restUntil);
+    if (this.#wakeAt !== null && this.#wakeAt <= next) return;
     this.#cancelWake?.();
     this.#wakeAt = next;
     this.#cancelWake = this.#parts.clock.after(Math.max(0, next - this.#parts.clock.monotonic()), () => {
@@ -468,6 +480,10 @@ export class Observer {
       this.#cancelWake = null;
       this.#wake();
     });
+  }
+
+  get #rests(): boolean {
+    return this.#parts.clock.monotonic() + JOIN_MS < this.#restUntil;
   }
 
   #wake(): void {

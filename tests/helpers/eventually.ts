@@ -1,6 +1,9 @@
+/** What one try can add at most to the time that was waited: more means that the machine slept, or that we were stopped. */
+const MAX_TRY_MS = 5_000;
+
 /** How long and how often {@linkcode eventually} tries. */
 export interface EventuallyOptions {
-  /** Milliseconds after which the last failure is thrown. */
+  /** Milliseconds after which the last failure is thrown; those in which this process was stopped do not count. */
   readonly deadlineMs?: number;
   /** Milliseconds between two tries. */
   readonly everyMs?: number;
@@ -19,7 +22,8 @@ export async function eventually<T>(
   options: EventuallyOptions = {},
 ): Promise<T> {
   const { deadlineMs = 20_000, everyMs = 25, hopeless = () => null } = options;
-  const start = performance.now();
+  let waitedMs = 0;
+  let lastMs = performance.now();
   while (true) {
     const reason = hopeless();
     let failure: unknown;
@@ -28,7 +32,9 @@ export async function eventually<T>(
     } catch (error) {
       failure = error;
     }
-    const waitedMs = performance.now() - start;
+    const now = performance.now();
+    waitedMs += Math.min(now - lastMs, MAX_TRY_MS);
+    lastMs = now;
     if (reason !== null || waitedMs > deadlineMs) {
       const why = failure instanceof Error ? failure.message : String(failure);
       const waited = `after ${(waitedMs / 1000).toFixed(1)} s`;
@@ -43,6 +49,19 @@ export async function eventually<T>(
 /** Lets `delayMs` pass: for stimuli ("a file that is written slowly"), never to wait for the program. */
 export function pause(delayMs: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, delayMs));
+}
+
+/** Calls back once `delayMs` have passed in which this process was not stopped; the returned function prevents it. */
+export function afterRunning(delayMs: number, callback: () => void): () => void {
+  const everyMs = Math.min(delayMs, 500);
+  let leftMs = delayMs;
+  const ticking = setInterval(() => {
+    leftMs -= everyMs;
+    if (leftMs > 0) return;
+    clearInterval(ticking);
+    callback();
+  }, everyMs);
+  return () => clearInterval(ticking);
 }
 
 /** Gives what `promise` gives, or fails once `deadlineMs` have passed. */

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { PROGRAM_FLAGS } from "../../scripts/support/program_flags.ts";
-import { eventually } from "./eventually.ts";
+import { capture } from "../cli/capture.ts";
+import { afterRunning, eventually } from "./eventually.ts";
 import { type JsonObject, jsonValues, objectsIn } from "./json.ts";
 
 /** The checkout whose `main.ts` is tested. */
@@ -19,10 +20,20 @@ function deno(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
   stdin: "null" | "piped" = "null",
+  under: readonly string[] = [],
 ): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    // With the permissions that a user gives it: what needs more fails here.
-    args: ["run", "--no-lock", ...PROGRAM_FLAGS, "main.ts", ...args],
+  // With the permissions that a user gives it: what needs more fails here.
+  const [program, ...rest] = [
+    ...under,
+    Deno.execPath(),
+    "run",
+    "--no-lock",
+    ...PROGRAM_FLAGS,
+    "main.ts",
+    ...args,
+  ];
+  return new Deno.Command(program!, {
+    args: rest,
     cwd: ROOT,
     // Colour and the user's own home must not leak into a test.
     env: { NO_COLOR: "1", ...env },
@@ -49,10 +60,10 @@ export async function mirrorsync(
     await writer.close();
   }
   let late = false;
-  const timer = setTimeout(() => {
+  const cancel = afterRunning(deadlineMs, () => {
     late = true;
     child.kill("SIGKILL");
-  }, deadlineMs);
+  });
   try {
     const { code, stdout, stderr } = await child.output();
     const text = new TextDecoder();
@@ -64,7 +75,7 @@ export async function mirrorsync(
     );
     return outcome;
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 
@@ -84,8 +95,13 @@ export class Running implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #ended: Promise<number>;
 
-  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.#child = deno(args, env).spawn();
+  /** @param under The program that starts it in its own place, with its arguments, such as `nice`. */
+  constructor(
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    under: readonly string[] = [],
+  ) {
+    this.#child = deno(args, env, "null", under).spawn();
     this.pid = this.#child.pid;
     this.#ended = this.#follow();
   }
@@ -119,16 +135,16 @@ export class Running implements AsyncDisposable {
   /** Waits for the end by itself; killed, and an error, after `deadlineMs`. */
   async ended(deadlineMs = 20_000): Promise<number> {
     let late = false;
-    const timer = setTimeout(() => {
+    const cancel = afterRunning(deadlineMs, () => {
       late = true;
       this.signal("SIGKILL");
-    }, deadlineMs);
+    });
     try {
       const code = await this.#ended;
       assert.equal(late, false, `run did not end within ${deadlineMs} ms\n${said(this)}`);
       return code;
     } finally {
-      clearTimeout(timer);
+      cancel();
     }
   }
 
@@ -158,8 +174,13 @@ export class Peer {
   /** As PEM; `""` before {@linkcode Peer.create}. */
   certificate = "";
   running: Running | null = null;
+  /** What `run` is started under, see {@linkcode Running}. */
+  under: readonly string[] = [];
+  /** Whether commands besides `run` are run in this process: for tests that are not about them, as to start another takes longer. */
+  readonly #inside: boolean;
 
-  constructor(readonly name: string, readonly folder: string, readonly port: number) {
+  constructor(readonly name: string, readonly folder: string, readonly port: number, inside = false) {
+    this.#inside = inside;
     this.home = `${folder}/home`;
     this.watched = `${folder}/watched`;
     this.synced = `${folder}/synced`;
@@ -172,8 +193,8 @@ export class Peer {
   }
 
   /** Makes the folders, and the home by `init` and `identity --cert`. */
-  static async create(name: string, parent: string, port = freePort()): Promise<Peer> {
-    const peer = new Peer(name, `${parent}/${name}`, port);
+  static async create(name: string, parent: string, inside = false): Promise<Peer> {
+    const peer = new Peer(name, `${parent}/${name}`, freePort(), inside);
     await Deno.mkdir(peer.watched, { recursive: true });
     await Deno.mkdir(peer.synced, { recursive: true });
     await peer.ok("init", "--name", name, "--listen", peer.address);
@@ -183,8 +204,10 @@ export class Peer {
   }
 
   /** Runs a command on this home. */
-  command(...args: string[]): Promise<Outcome> {
-    return mirrorsync(["--home", this.home, ...args]);
+  async command(...args: string[]): Promise<Outcome> {
+    if (!this.#inside) return await mirrorsync(["--home", this.home, ...args]);
+    const { status, out, err } = await capture(["--home", this.home, ...args]);
+    return { code: status, stdout: out, stderr: err };
   }
 
   /** Runs a command that has to succeed. */
@@ -224,11 +247,15 @@ export class Peer {
     ];
   }
 
+  /** Starts `run` and waits for nothing. */
+  launch(...extra: string[]): Running {
+    this.#mustNotRun();
+    return this.running = new Running(this.runArguments(...extra), {}, this.under);
+  }
+
   /** Starts `run` and returns once it listens. */
   async start(...extra: string[]): Promise<Running> {
-    this.#mustNotRun();
-    const running = new Running(this.runArguments(...extra));
-    this.running = running;
+    const running = this.launch(...extra);
     await eventually(`${this.name} listens on ${this.address}`, async () => {
       (await Deno.connect({ hostname: "127.0.0.1", port: this.port })).close();
     }, { hopeless: running.hopeless, deadlineMs: 30_000 });
@@ -316,9 +343,9 @@ export class World implements AsyncDisposable {
     return new World(await Deno.realPath(await Deno.makeTempDir({ prefix: "mirrorsync-e2e-" })));
   }
 
-  /** Makes a peer with a home of its own that trusts nobody. */
-  async peer(name: string): Promise<Peer> {
-    const peer = await Peer.create(name, this.folder);
+  /** Makes a peer with a home of its own that trusts nobody; `inside`: its commands are run in this process. */
+  async peer(name: string, inside = false): Promise<Peer> {
+    const peer = await Peer.create(name, this.folder, inside);
     this.peers.push(peer);
     return peer;
   }
@@ -345,13 +372,15 @@ export interface Pair extends AsyncDisposable {
 
 /**
  * Makes two peers by `init`, `identity --cert` and `peer add`. Both know the other's address unless `dials` says that only one
- * of them does.
+ * of them does; with `inside` all commands besides `run` are run in this process.
  */
-export async function pair(options: { readonly dials?: "a" | "b" | "both" } = {}): Promise<Pair> {
-  const { dials = "both" } = options;
+export async function pair(
+  options: { readonly dials?: "a" | "b" | "both"; readonly inside?: boolean } = {},
+): Promise<Pair> {
+  const { dials = "both", inside = false } = options;
   const world = await World.create();
   try {
-    const [a, b] = await Promise.all([world.peer("anna"), world.peer("bert")]);
+    const [a, b] = await Promise.all([world.peer("anna", inside), world.peer("bert", inside)]);
     await Promise.all([
       a.trust(b.certificatePath, { name: "bert", ...(dials !== "b" && { address: b.address }) }),
       b.trust(a.certificatePath, { name: "anna", ...(dials !== "a" && { address: a.address }) }),

@@ -203,6 +203,27 @@ Deno.test("trash: what is too old goes, and the oldest while all together are to
   assert.equal((await Array.fromAsync(Deno.readDir(`${bench.folder}/trash`))).length, kept.length);
 });
 
+Deno.test("trash: what no row tells of, as its database was lost, goes when it is too old", async () => {
+  await using bench = await ReceiveBench.open();
+  bench.trash = { days: 30, bytes: 100_000 };
+  bench.receiver = await bench.openReceiver(bench.tree);
+  const far = bench.link();
+  await accepted(far, "create", "a", "v1");
+  await accepted(far, "update", "a", "v2");
+  const stray = `${bench.folder}/trash/of-a-lost-database`;
+  await Deno.writeTextFile(stray, "v0");
+  await bench.receiver.sweep();
+  assert.equal(await exists(stray), true, "it is young");
+  assert.deepEqual((await trashOf(bench)).map(({ text }) => text), ["v1"]);
+  bench.trash = { days: 0, bytes: 100_000 };
+  bench.receiver = await bench.openReceiver(bench.tree);
+  await eventually("its milliseconds are over", async () => {
+    bench.receiver = await bench.openReceiver(bench.tree);
+    await bench.receiver.sweep();
+    assert.equal(await exists(stray), false);
+  }, SOON);
+});
+
 Deno.test("trash: of a file that is replaced again and again the older versions go first", async () => {
   await using bench = await ReceiveBench.open();
   bench.trash = { days: 30, bytes: 100_000 };

@@ -178,6 +178,28 @@ Deno.test("send: refusals that last stay in pending with their reason; others ar
   assert.equal(errors[0]?.error, "no such names here");
 });
 
+Deno.test("send: what failed is tried again in its time, also while something else is under way", async () => {
+  const clock = new ManualClock();
+  await using bench = await SendBench.open(clock);
+  await bench.write("full", "x");
+  await bench.write("slow", "x");
+  await bench.observe("full", "slow");
+  bench.answer = ({ header }) =>
+    header.path === "slow" ? null : { status: "error", code: "no_space", message: "full" };
+  bench.attach({ extensions: NO_TREE });
+  await eventually("a first attempt", () => assert.equal(bench.row("full")?.attempts, 1));
+  await clock.advance(1100);
+  await eventually("a second attempt", () => assert.equal(bench.row("full")?.attempts, 2));
+  bench.answer = () => ({ status: "ok" });
+  await clock.advance(2100);
+  await eventually("it has gone", () => assert.equal(bench.row("full"), null));
+  assert.equal(
+    bench.operations.filter((text) => text.endsWith("slow")).length,
+    1,
+    "that is on its way still",
+  );
+});
+
 Deno.test("send: `pending retry` sends what was refused again", async () => {
   await using bench = await SendBench.open();
   await bench.write("bad", "x");

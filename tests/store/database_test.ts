@@ -372,3 +372,16 @@ Deno.test("store: an invite is open until it is used, ended or expired", () => {
   store.invites.add({ id: "c", verifier, expiresMs: 10 * 86_400_000 }, 9 * 86_400_000);
   assert.equal(store.invites.byId("a"), null, "what is long over is forgotten");
 });
+
+Deno.test("a database that cannot grow says that the disk is full, and goes on when there is room", () => {
+  using db = new Database(":memory:");
+  db.run("CREATE TABLE t (x)");
+  const { page_count: pages } = db.get("PRAGMA page_count")!;
+  db.run(`PRAGMA max_page_count = ${Number(pages)}`);
+  const fill = () => db.transaction(() => db.run("INSERT INTO t VALUES (zeroblob(100000))"));
+  assert.throws(fill, hasCode("no_space"));
+  assert.deepEqual(db.all("SELECT * FROM t"), []);
+  db.run("PRAGMA max_page_count = 100000");
+  fill();
+  assert.equal(db.all("SELECT * FROM t").length, 1);
+});

@@ -384,3 +384,21 @@ liveTest("a store that fails is a problem that passes", async (folder) => {
   await folder.has("x");
   assert.equal(folder.observer.status().problem, null);
 });
+
+liveTest("a store that fails while new folders come leaves the others their turn", async (folder) => {
+  const put = folder.store.observed.put;
+  let refused = 0;
+  folder.store.observed.put = () => {
+    // Whoever goes round and round without a rest is let go on some time, so that the test can say so.
+    if (++refused >= 1000) folder.store.observed.put = put;
+    throw new Error("database or disk is full");
+  };
+  for (let i = 0; i < 5; i++) write(folder, `new ${i}/deep/x`);
+  await eventually("refused", () => assert.ok(refused > 0));
+  await pause(300);
+  assert.ok(refused < 100, `refused ${refused} times within a moment`);
+  assert.equal(folder.observer.idle(), false, "nobody knows yet what is there");
+  folder.store.observed.put = put;
+  await folder.observer.scanNow();
+  await folder.has(...[0, 1, 2, 3, 4].flatMap((i) => [`new ${i}`, `new ${i}/deep`, `new ${i}/deep/x`]));
+});
