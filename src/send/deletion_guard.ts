@@ -37,6 +37,14 @@ export interface GuardParts {
   readonly onOpen: () => void;
 }
 
+/** How much is deleted below each folder. */
+interface Counts {
+  /** Files that are to be deleted, or were just now. */
+  readonly all: ReadonlyMap<string, number>;
+  /** Folders below which a file is still to be deleted. */
+  readonly planned: ReadonlySet<string>;
+}
+
 /**
  * Keeps what looks like an accident from being repeated on the peer: when more than half of a tree of over 50 files would be
  * deleted at once, none of it is deleted until somebody confirms it or the files are back. It counts what is planned against what
@@ -182,36 +190,40 @@ export class DeletionGuard {
     this.#apply(held, found);
   }
 
-  /** How many files are to be deleted, or were just now, below each folder. */
   async #countBelow(
     recent: readonly StatedPath[],
     isElsewhere: (file: StatedPath) => boolean,
-  ): Promise<Map<string, number>> {
+  ): Promise<Counts> {
     const { store, clock } = this.#parts;
-    const counts = new Map<string, number>();
+    const all = new Map<string, number>();
+    const planned = new Set<string>();
     const slices = new Slices(clock);
-    const take = (file: StatedPath) => {
+    const take = (file: StatedPath, isPlanned: boolean) => {
       if (isElsewhere(file)) return;
-      counts.set("", (counts.get("") ?? 0) + 1);
-      for (const folder of ancestorsOf(file.path)) counts.set(folder, (counts.get(folder) ?? 0) + 1);
+      for (const folder of ["", ...ancestorsOf(file.path)]) {
+        all.set(folder, (all.get(folder) ?? 0) + 1);
+        if (isPlanned) planned.add(folder);
+      }
     };
-    for (const file of recent) take(file);
+    for (const file of recent) take(file, false);
     for (let after = "";;) {
       const page = store.pending.unconfirmedDeletions(this.#peer, after, PAGE);
-      for (const file of page) take(file);
-      if (page.length < PAGE) return counts;
+      for (const file of page) take(file, true);
+      if (page.length < PAGE) return { all, planned };
       after = page.at(-1)!.path;
       if (slices.over) await slices.rest();
     }
   }
 
-  #judge(counts: ReadonlyMap<string, number>, recent: readonly StatedPath[]): MassDeletion[] {
-    return massDeletions(counts, (folder, limit) => {
+  #judge({ all, planned }: Counts, recent: readonly StatedPath[]): MassDeletion[] {
+    const found = massDeletions(all, (folder, limit) => {
       const gone = folder === ""
         ? recent.length
         : recent.filter(({ path }) => path.startsWith(`${folder}/`)).length;
       return gone + this.#parts.store.acked.filesBelow(this.#peer, folder, limit);
     });
+    // Where all that is counted is gone already there is nothing left to be held.
+    return found.filter(({ folder }) => planned.has(folder));
   }
 
   /** Says of one file after the other whether it is found again: each place where it is counts for one. */

@@ -247,3 +247,21 @@ Deno.test("guard: a comparison of trees that goes wrong deletes nothing", async 
   assert.match(await held(anna), /^60 of the 60 files in watched\/ would be deleted/);
   assert.equal(await filesIn(`${bert.synced}/x`), 60);
 });
+
+Deno.test("guard: nothing is held, and nobody is warned, where all that counts is gone already", async () => {
+  await using pair = await Pair.make();
+  const { anna } = pair;
+  await fill(anna, "a", 120);
+  await pair.start();
+  await pair.mirrored();
+  for (let i = 0; i < 50; i++) await Deno.remove(`${anna.watched}/a/${i}`);
+  await pair.mirrored();
+  // Of those that stay so many are moved away that the fifty were more than half.
+  await Deno.mkdir(`${anna.watched}/b`);
+  for (let i = 50; i < 80; i++) await Deno.rename(`${anna.watched}/a/${i}`, `${anna.watched}/b/${i}`);
+  await pair.mirrored();
+  assert.deepEqual(anna.running!.status().problems, []);
+  anna.command((store) =>
+    assert.deepEqual(store.log.newest(1000, null).filter(({ action }) => action === "guard"), [])
+  );
+});
