@@ -32,6 +32,7 @@ export function onceReport(
     return ["no peer could be reached.", ...reasons, ...left];
   }
   if (result.left > 0) return left;
+  if (result.problem !== null) return [`not all could be looked through: ${escapeText(result.problem)}`];
   const { sent, received, sentBytes, receivedBytes } = last.total;
   return [
     `Everything is delivered: sent ${plural(sent, "operation")} (${showBytes(sentBytes)}), ` +

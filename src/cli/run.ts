@@ -227,7 +227,8 @@ function chosenSettings(settings: Settings, { limit, quota, trash }: Flags): Set
 
 /** Says how a run with `--once` ended; the exit status. */
 function tellOnce(result: OnceResult, last: RunStatus, store: Store, output: Output, home: Home): number {
-  const status = !result.reached ? EXIT.notReached : result.left > 0 ? EXIT.failed : EXIT.done;
+  const isDone = result.left === 0 && result.problem === null;
+  const status = !result.reached ? EXIT.notReached : isDone ? EXIT.done : EXIT.failed;
   const rows = store.peers.list().flatMap((peer) =>
     store.pending.list(peer.number, 5).map((pending) => ({ peer: peer.name, pending }))
   );

@@ -6,10 +6,14 @@ export interface OnceResult {
   readonly reached: boolean;
   /** Paths that are still pending, over all peers. */
   readonly left: number;
+  /** Why nobody can say that this is all, or `null`. */
+  readonly problem: string | null;
 }
 
 /** How long a peer is dialled, at the start and again after a link was lost. */
 const REACH_MS = 30_000;
+/** How long a folder is tried that cannot be looked through. */
+const LOOK_THROUGH_MS = 30_000;
 /** How often the conditions are looked at; they are also looked at whenever something was delivered. */
 const LOOK_MS = 50;
 
@@ -20,6 +24,8 @@ export interface OnceParts {
   /** Whether neither side can get any further, as far as the linked peers go. */
   readonly settled: () => boolean;
   readonly left: () => number;
+  /** Why the watched folder cannot be looked through, or what was seen not be written down; `null` while all is well. */
+  readonly problem: () => string | null;
 }
 
 /** Waits until a run with `once` has done what it can. */
@@ -30,14 +36,19 @@ export function whenDone(
   const result = new Promise<OnceResult>((resolve) => {
     let reached = false;
     let alone = parts.clock.monotonic();
+    let able = alone;
     const look = () => {
       const now = parts.clock.monotonic();
-      if (parts.linked()) {
+      const problem = parts.problem();
+      if (problem === null) able = now;
+      const isLinked = parts.linked();
+      if (isLinked) {
         reached = true;
         alone = now;
-        if (parts.settled()) return resolve({ reached, left: parts.left() });
-      } else if ((reached && parts.left() === 0 && parts.settled()) || now - alone >= REACH_MS) {
-        return resolve({ reached, left: parts.left() });
+      }
+      const isDone = parts.settled() && (isLinked || (reached && parts.left() === 0));
+      if (isDone || now - alone >= REACH_MS || now - able >= LOOK_THROUGH_MS) {
+        return resolve({ reached, left: parts.left(), problem });
       }
       cancel = parts.clock.after(LOOK_MS, look);
     };

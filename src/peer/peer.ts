@@ -241,6 +241,7 @@ class PeerRun implements RunningPeer {
         clock,
         linked: () => this.#anyLinked(),
         settled: () => this.#allSettled(),
+        problem: () => this.#observer?.scanProblem ?? null,
         left: () => this.#left(),
       });
       this.#cancelOnce = once.cancel;

@@ -170,6 +170,11 @@ export class Observer {
     this.#notice(diskPath, "asked", afterMs);
   }
 
+  /** Why the watched folder cannot be looked through, or what was seen not be written down; `null` while all is well. */
+  get scanProblem(): string | null {
+    return (this.#rootProblem ?? this.#scanProblem)?.message ?? null;
+  }
+
   /** Whether nothing is being scanned, and nothing that was noticed waits to be taken up. */
   idle(): boolean {
     return this.#scanning === null && this.#looking === null && !this.#inDoubt &&

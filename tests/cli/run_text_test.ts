@@ -203,16 +203,20 @@ Deno.test("how a run with --once ended is told in lines", () => {
     },
   } as const;
   assert.match(
-    onceReport({ reached: true, left: 0 }, status(), [], home)[0]!,
+    onceReport({ reached: true, left: 0, problem: null }, status(), [], home)[0]!,
     /^Everything is delivered: sent 0 operations/,
   );
-  assert.deepEqual(onceReport({ reached: true, left: 3 }, status(), [row], home), [
+  const full = { reached: true, left: 0, problem: "the disk is full" };
+  assert.deepEqual(onceReport(full, status(), [], home), [
+    "not all could be looked through: the disk is full",
+  ]);
+  assert.deepEqual(onceReport({ reached: true, left: 3, problem: null }, status(), [row], home), [
     "3 paths not delivered:",
     "    in the way for bert: a folder is in the way",
     "    and 2 more: mirrorsync pending",
   ]);
   const away = status({ peers: [bert({ link: "down", reason: "127.0.0.1:5 refuses" })] });
-  assert.deepEqual(onceReport({ reached: false, left: 0 }, away, [], home), [
+  assert.deepEqual(onceReport({ reached: false, left: 0, problem: null }, away, [], home), [
     "no peer could be reached.",
     "    bert: 127.0.0.1:5 refuses",
   ]);
