@@ -1,6 +1,6 @@
 import type { EventSink } from "../domain/events.ts";
 import type { Clock } from "../domain/ports.ts";
-import type { RelativePath } from "../domain/relative_path.ts";
+import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import { localNote } from "../store/log.ts";
 import type { SkipReason } from "../store/skipped.ts";
 import type { Store } from "../store/store.ts";
@@ -38,8 +38,8 @@ export class Ledger {
   }
 
   /** Notes for all pages but `by` that a path was written. */
-  overtake(path: RelativePath, by: Page): void {
-    for (const page of this.#open) if (page !== by) page.overtaken.add(path);
+  overtake(path: RelativePath, isFolder: boolean, by: Page): void {
+    for (const page of this.#open) if (page !== by) page.overtakenAt(path, isFolder);
   }
 
   /** The device of the root when it was last found in order; `null` before the first time. */
@@ -62,7 +62,9 @@ interface Skip {
 /** What one look found and has not yet written to the store. */
 export class Page implements Disposable {
   /** What other looks wrote since this one began: theirs is newer. */
-  readonly overtaken = new Set<RelativePath>();
+  readonly #overtaken = new Set<RelativePath>();
+  /** Of that, where no folder is any more: nothing that was seen below is there. */
+  readonly #gone = new Set<RelativePath>();
   readonly #ledger: Ledger;
   readonly #onClose: () => void;
   #sightings: Sighting[] = [];
@@ -76,6 +78,30 @@ export class Page implements Disposable {
 
   get size(): number {
     return this.#sightings.length + this.#skips.length + this.#unskips.length;
+  }
+
+  /** Another look has written a path. */
+  overtakenAt(path: RelativePath, isFolder: boolean): void {
+    this.#overtaken.add(path);
+    if (isFolder) this.#gone.delete(path);
+    else this.#gone.add(path);
+  }
+
+  /** Whether any other look has written something. */
+  get isOvertakenAnywhere(): boolean {
+    return this.#overtaken.size > 0;
+  }
+
+  /** Whether another look knows better what is at a path. */
+  isOvertaken(path: RelativePath): boolean {
+    if (this.#overtaken.has(path)) return true;
+    return this.#gone.size > 0 && [...ancestorsOf(path)].some((folder) => this.#gone.has(folder));
+  }
+
+  /** From here on what is seen is the newest that is known. */
+  catchUp(): void {
+    this.#overtaken.clear();
+    this.#gone.clear();
   }
 
   add(sighting: Sighting): void {
@@ -104,12 +130,12 @@ export class Page implements Disposable {
     this.#skips = [];
     this.#unskips = [];
     const { store, clock, onChanges, onEvent } = this.#ledger;
-    const left: RelativePath[] = [], news: Skip[] = [], written: RelativePath[] = [];
+    const left: RelativePath[] = [], news: Skip[] = [], written: Change[] = [];
     store.relaxedTransaction(() => {
       const changes: Change[] = [];
       for (const sighting of sightings) {
         const { path } = sighting;
-        if (this.overtaken.has(path)) {
+        if (this.isOvertaken(path)) {
           left.push(path);
           continue;
         }
@@ -123,8 +149,8 @@ export class Page implements Disposable {
         if (after === null) store.observed.remove(path);
         else if (after !== before) store.observed.put(after);
         changes.push({ path, before, after, movedFrom: old?.path ?? null });
-        written.push(path);
       }
+      written.push(...changes);
       for (const path of unskips) store.skipped.remove(path);
       const atMs = clock.now();
       for (const skip of skips) {
@@ -134,7 +160,7 @@ export class Page implements Disposable {
       }
       if (changes.length > 0) onChanges(changes);
     });
-    for (const path of written) this.#ledger.overtake(path, this);
+    for (const { path, after } of written) this.#ledger.overtake(path, after?.kind === "folder", this);
     for (const { path, reason, message } of news) {
       const expected = reason === "symlink" || reason === "special";
       onEvent({ kind: "skipped", level: expected ? "detail" : "warning", message, path });

@@ -107,21 +107,25 @@ export class Scan {
 
   async #folder({ entrance, isNew }: Opening, recursive: boolean): Promise<void> {
     const { place } = entrance;
+    const path = place.path as RelativePath;
     // From here on the listing is the newest that is known, until somebody overtakes it.
-    if (this.#page.overtaken.size > 0) {
-      const isOvertaken = this.#page.overtaken.has(place.path as RelativePath);
+    if (this.#page.isOvertakenAnywhere) {
+      const isOvertaken = this.#page.isOvertaken(path);
       this.#commit();
-      this.#page.overtaken.clear();
+      this.#page.catchUp();
       // Whoever looked at it after its parent was listed knows better.
       if (isNew && isOvertaken) return this.#parts.lookAgain(place.diskPath);
     }
-    // Right before what is in it, so that it is sent with that, and put in place with it as a whole.
-    if (isNew) this.#comparison.note(place);
     let entries: FolderEntry[];
     try {
       entries = await this.#parts.tree.list(place.diskPath);
     } catch (error) {
-      return this.#unlisted(place, error);
+      return this.#unlisted(place, error, isNew);
+    }
+    if (isNew) {
+      if (this.#page.isOvertaken(path)) return this.#parts.lookAgain(place.diskPath);
+      // Right before what is in it, so that it is sent with that, and put in place with it as a whole.
+      this.#comparison.note(place);
     }
     let own: IgnoreFile | null;
     try {
@@ -142,12 +146,15 @@ export class Scan {
     for (let i = below.length - 1; i >= 0; i--) this.#open.push(below[i]!);
   }
 
-  #unlisted(place: Place, error: unknown): void {
+  #unlisted(place: Place, error: unknown, isNew: boolean): void {
     if (!(error instanceof FileError)) throw error;
     if (place.diskPath === "") throw error;
     // Gone since its parent was listed: whoever looks at it sees that.
     if (error.code === "not_found" || error.code === "not_folder") this.#parts.lookAgain(place.diskPath);
-    else this.#comparison.outOfSight(place, place.diskPath, error.message);
+    else {
+      if (isNew) this.#comparison.note(place);
+      this.#comparison.outOfSight(place, place.diskPath, error.message);
+    }
   }
 
   async #ignoreFileOf(place: Place, entries: readonly FolderEntry[]): Promise<IgnoreFile | null> {
@@ -217,7 +224,7 @@ export class Scan {
   async #removeGone(trusted: boolean): Promise<void> {
     if (!trusted) return;
     this.#commit();
-    this.#page.overtaken.clear();
+    this.#page.catchUp();
     await removeGone(this.#parts, this.#comparison, () => this.#pause());
   }
 }

@@ -111,6 +111,9 @@ Deno.test("a line that cuts, also inside frames; one that is slow; one that brin
     },
     "300 KB a second": async (pair) => {
       const { a, b, proxy } = pair;
+      // While both start, a dial may come before the other knows whom it trusts.
+      const dialled = proxy.connections;
+      const lost = timesSaid(a, /link_down/) + timesSaid(b, /link_down/);
       proxy.behave({ bytesPerSecond: 300_000 });
       await changeBoth(pair, "slow", 1_000_000);
       await eventually("status tells of the file on its way", async () => {
@@ -119,19 +122,20 @@ Deno.test("a line that cuts, also inside frames; one that is slow; one that brin
         assert.ok(value.transfers.some((each) => isObject(each) && each.path === "large"));
       });
       await assertSettled(pair);
-      assert.equal(proxy.connections, 1, "the link lasted");
-      assert.equal(timesSaid(a, /link_down/) + timesSaid(b, /link_down/), 0);
+      assert.equal(proxy.connections, dialled, "the link lasted");
+      assert.equal(timesSaid(a, /link_down/) + timesSaid(b, /link_down/), lost);
       assert.equal((await statusOfOther(a)).link, "up");
     },
     "byte by byte": async (pair) => {
       const { a, b, proxy } = pair;
       proxy.behave({ atOnce: 1 });
       proxy.cut(); // so that the handshake comes so, too
+      const dialled = proxy.connections;
       const passed = proxy.bytes;
       await changeBoth(pair, "bytes", 5_000);
       await assertSettled(pair);
       assert.ok(proxy.bytes - passed > 10_000, "all of it went through the proxy");
-      assert.equal(proxy.connections, 2, "the second link lasted");
+      assert.ok(proxy.connections <= dialled + 1, "the second link lasted");
       assert.deepEqual(mirrorOf(await snapshot(a.watched)), await snapshot(b.synced));
     },
   });

@@ -64,7 +64,9 @@ for (const limited of ["a", "b"] as const) {
 
     const large = randomBytes(LARGE_BYTES);
     const start = performance.now();
-    await put(`${a.watched}/large`, large);
+    // Whole at once: what somebody is still writing goes out as it is when it has rested.
+    await put(`${a.folder}/large`, large);
+    await Deno.rename(`${a.folder}/large`, `${a.watched}/large`);
     const arrived = eventually("the large file is there", async () => {
       assert.equal((await Deno.stat(`${b.synced}/large`)).size, LARGE_BYTES);
       return (performance.now() - start) / 1000;

@@ -243,7 +243,8 @@ class Run {
 
   /** A user is told that deletions wait for a word, and gives it: everything here was deleted on purpose. */
   #confirm(on: Name): void {
-    const { store, database, wallMs } = this.#machines[on];
+    const { store, database, wallMs, running } = this.#machines[on];
+    if (running === null) return;
     for (const peer of store.peers.list()) {
       if (readHeldDeletions(store, peer.number).length === 0) continue;
       this.#count("confirmed deletions");
@@ -260,6 +261,7 @@ class Run {
     const { synced, folds } = this.#machines[on];
     const spelt = (path: string) => foldedPath(path, { case: folds, unicode: folds });
     const sender = this.#machines[on === "anna" ? "bert" : "anna"];
+    if (sender.running === null) return; // it has just been told to stop, or begins again: there is nobody to be asked
     for (const { number } of sender.store.peers.list()) {
       for (const { path, code } of sender.store.pending.list(number)) {
         if (code === "unsupported_name" && hasTwin(sender.watched, path, spelt)) {

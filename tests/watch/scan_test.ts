@@ -439,11 +439,8 @@ scanTest("changes are told while a big scan goes on, and others get their turn",
   assert(duringScan > 0 && turns > 3, `${turns} turns, ${duringScan} of them with changes before the end`);
 });
 
-scanTest("what an event found after a folder was listed is newer than the listing", async (folder) => {
-  folder.old("x", "old");
-  await folder.observer.start();
-  await folder.observer.stop();
-  const { tree, store, clock } = folder;
+/** A scan of a folder whose observer has stopped, and what it asks to be looked at once more. */
+function scanAlone({ tree, store, clock }: WatchedFolder) {
   const ledger = new Ledger(store, clock, () => {}, () => {});
   const again: string[] = [];
   const parts = {
@@ -457,6 +454,19 @@ scanTest("what an event found after a folder was listed is newer than the listin
     slices: new Slices(clock),
     stopped: new AbortController().signal,
   };
+  const run = async () => {
+    using page = ledger.page();
+    await new Scan(parts, page).run(await enterRoot(tree), true);
+  };
+  return { ledger, again, run };
+}
+
+scanTest("what an event found after a folder was listed is newer than the listing", async (folder) => {
+  folder.old("x", "old");
+  await folder.observer.start();
+  await folder.observer.stop();
+  const { tree } = folder;
+  const { ledger, again, run } = scanAlone(folder);
   folder.old("x", "newer", 1_650_000_000_000);
   tree.onListed = async () => {
     tree.onListed = () => {};
@@ -467,8 +477,38 @@ scanTest("what an event found after a folder was listed is newer than the listin
     page.add({ kind: "present", path: row.path, diskPath: "x", stat: (await tree.lstat("x"))! });
     page.commit();
   };
-  using page = ledger.page();
-  await new Scan(parts, page).run(await enterRoot(tree), true);
+  await run();
   assert.equal(folder.row("x")?.mtimeMs, 1_660_000_000_000);
   assert.deepEqual(again, ["x"]);
 });
+
+scanTest(
+  "new folders, and what is in them, leave no rows when a file has taken their place meanwhile",
+  async (folder) => {
+    folder.old("d/keep");
+    await folder.observer.start();
+    await folder.observer.stop();
+    const { tree } = folder;
+    for (const listed of ["d", "d/new"]) {
+      const { ledger, run } = scanAlone(folder);
+      for (const name of ["d/new/1", "d/newer/2"]) folder.old(name);
+      tree.onListed = async (path) => {
+        if (path !== listed) return;
+        tree.onListed = () => {};
+        Deno.removeSync(folder.at("d"), { recursive: true });
+        folder.old("d", "a file");
+        using page = ledger.page();
+        const d = "d" as RelativePath;
+        for (const { path } of folder.store.observed.below("d").reverse()) page.add({ kind: "gone", path });
+        page.add({ kind: "present", path: d, diskPath: "d", stat: (await tree.lstat("d"))! });
+        page.commit();
+      };
+      await run();
+      assert.deepEqual(folder.paths(), ["d"], `when ${listed} was listed`);
+      Deno.removeSync(folder.at("d"));
+      folder.old("d/keep");
+      await scanAlone(folder).run();
+      assert.deepEqual(folder.paths(), ["d", "d/keep"]);
+    }
+  },
+);
