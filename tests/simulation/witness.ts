@@ -13,7 +13,7 @@ interface Request {
   readonly wanted: Held;
   /** For a move: where it came from, and what was there, by its path below. */
   readonly from: string | null;
-  readonly moved: ReadonlyMap<string, ReadonlySet<Held>>;
+  readonly moved: Map<string, ReadonlySet<Held>>;
 }
 
 /**
@@ -81,6 +81,11 @@ export class Witness {
     for (const [id, request] of this.#requests) {
       if (concerns(request.path) || (request.from !== null && concerns(request.from))) {
         this.#requests.delete(id);
+      }
+      // What a user touches in a folder on its way is no promise of the move.
+      const { path, from, moved } = request;
+      for (const to of [...moved.keys()]) {
+        if (concerns(to) || (from !== null && concerns(from + to.slice(path.length)))) moved.delete(to);
       }
     }
   }
