@@ -152,6 +152,7 @@ export class Committer {
     if (this.#cancelRest === null) return;
     this.#cancelRest();
     await this.#flushTidied();
+    this.#cancelRest?.();
   }
 
   /** Queues an operation; resolves with its answer, durable if it is ok. */
@@ -190,6 +191,7 @@ export class Committer {
     } catch (error) {
       const message = `a power cut could bring old versions back for a moment: ${messageOf(error)}`;
       this.#onEvent({ kind: "problem", level: "detail", message });
+      this.#restLater();
     }
   }
 

@@ -2,6 +2,7 @@ import { conflictPath } from "../domain/conflict_name.ts";
 import { FileError, type FileTree, type Random, type WriteHandle } from "../domain/ports.ts";
 import { HOME_TRASH, LOCAL_TRASH, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Folding } from "../domain/plan.ts";
+import { flushFolders } from "./flush_folders.ts";
 import { findTrashed } from "./trash.ts";
 
 /** A file that was staged: written, its hash checked, not yet flushed. */
@@ -118,9 +119,11 @@ export class Staging {
     const rescued: string[] = [];
     await this.ensure();
     const asides: string[] = [];
+    let isChanged = false;
     for (const { name, stat } of await this.#tree.list(STAGING_FOLDER)) {
       const path = `${STAGING_FOLDER}/${name}`;
       if (stat === null || inUse.has(path) || path === HOME_TRASH || path === LOCAL_TRASH) continue;
+      isChanged = true;
       if (name.startsWith(ASIDE)) {
         // On a disk that was not flushed in between it can show under its new name and its old one.
         const stored = await findTrashed(this.#tree, path);
@@ -140,6 +143,8 @@ export class Staging {
       await this.#tree.rename(path, to);
       rescued.push(to);
     }
+    // Else a power cut could bring the names back, with whatever is left of what they held.
+    if (isChanged) await flushFolders(this.#tree, [STAGING_FOLDER, ""]);
     return rescued;
   }
 

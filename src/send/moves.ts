@@ -1,5 +1,5 @@
 import type { Observation } from "../domain/observation.ts";
-import type { Clock, FileTree } from "../domain/ports.ts";
+import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
 import { isBelow, type RelativePath } from "../domain/relative_path.ts";
 import type { Link } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
@@ -69,11 +69,21 @@ export class Moves {
       );
       const row = observed.get(from);
       if (!busy && row === null) return held;
-      // Both are there: a second name for the same file, or a folder that got an old inode.
-      if (row !== null && await this.#tree.lstat(row.diskPath) !== null) return null;
+      // Both are there: a second name for the same file, or something that got an old inode.
+      if (row !== null && !await this.#isGone(row.diskPath)) return null;
       await new Promise<void>((resolve) => this.#clock.after(LOOK_AGAIN_MS, resolve));
     }
     return null;
+  }
+
+  /** Whether nothing is at a path. Where nobody lets us look it may be there still, and then nothing was moved. */
+  async #isGone(diskPath: string): Promise<boolean> {
+    try {
+      return await this.#tree.lstat(diskPath) === null;
+    } catch (error) {
+      if (error instanceof FileError) return false;
+      throw error;
+    }
   }
 
   /** Whether most of what the peer has in the folder `from` is seen in `path` now. What differs is brought in line afterwards. */

@@ -69,8 +69,11 @@ testWithPermissions(
     await put(`${closed}/new`, "new");
     await put(`${closed}/deep/1`, "edited");
     await Deno.remove(`${closed}/deep/2`);
+    // Known by its inode as something in there, which nobody lets us look at.
+    await Deno.link(`${closed}/deep/3`, `${a.watched}/second name`);
     await put(`${a.watched}/marker`, "1");
     await assertFile(`${b.synced}/marker`, "1");
+    await assertFile(`${b.synced}/second name`, "3");
     // A scan that sees nothing of it must not take it for gone.
     await restart(a);
     await put(`${a.watched}/marker`, "2");
