@@ -2,7 +2,7 @@
  * `deno task test [FLAGS OF deno test] [FILES]`: runs the tests, type-checked, and ends with one line of counts.
  *
  * All tests together run in two processes at once: the end-to-end tests, which mostly wait for other processes, and beside them the
- * others. What the second one says is shown when the first is done.
+ * others, with those of real faults, so that both take about as long. What the second one says is shown when the first is done.
  */
 import { join, relative } from "node:path";
 import { ROOT } from "./support/root.ts";
@@ -15,6 +15,9 @@ interface Counts {
   files: Set<string>;
 }
 
+/** End-to-end tests that run with the others. */
+const FAULTS = "tests/e2e/faults";
+
 const args = Deno.args;
 const chosen = args.some((arg) => !arg.startsWith("-") && isPath(arg));
 const reports = await Deno.makeTempDir({ prefix: "mirrorsync-test-" });
@@ -25,7 +28,7 @@ try {
     // Everything, not only what a test imports; the tests still run, so that one type error does not hide the rest.
     unchecked = (await deno(["check", "--quiet", ...lockFlags(), "."], true)).code !== 0;
   }
-  const groups = chosen ? [[]] : [["tests/e2e"], foldersBesides("e2e")];
+  const groups = chosen ? [[]] : [[`--ignore=${FAULTS}`, "tests/e2e"], [...foldersBesides("e2e"), FAULTS]];
   const flags = ["-A", ...lockFlags(), ...(unchecked ? ["--no-check"] : [])];
   const codes = await runGroups(groups, flags);
   if (codes.some((code) => code !== 0)) {

@@ -174,12 +174,20 @@ Deno.test("guard: a run with once ends with what is left, and the next one sends
   await pair.mirrored();
   await anna.stop();
   await Deno.remove(`${anna.watched}/d`, { recursive: true });
-  assert.deepEqual(await (await anna.start({ once: true })).finished, { reached: true, left: 61 });
+  assert.deepEqual(await (await anna.start({ once: true })).finished, {
+    reached: true,
+    left: 61,
+    problem: null,
+  });
   await anna.stop();
   assert.equal(await filesIn(bert.synced), 60);
   assert.equal(anna.command((store) => readHeldDeletions(store, 1)).length, 1);
   assert.equal(confirm(anna), 61);
-  assert.deepEqual(await (await anna.start({ once: true })).finished, { reached: true, left: 0 });
+  assert.deepEqual(await (await anna.start({ once: true })).finished, {
+    reached: true,
+    left: 0,
+    problem: null,
+  });
   assert.equal(await filesIn(bert.synced), 0);
 });
 

@@ -104,7 +104,7 @@ Deno.test("peers: `once` ends when both sides have nothing left", async () => {
   await bert.start();
   anna.trust(bert, bert.address);
   const { finished } = await anna.start({ once: true });
-  assert.deepEqual(await within("once", 15_000, finished), { reached: true, left: 0 });
+  assert.deepEqual(await within("once", 15_000, finished), { reached: true, left: 0, problem: null });
   await pair.mirrored();
 });
 
@@ -116,9 +116,9 @@ Deno.test("peers: `once` on both sides ends on both", async () => {
   const bertDone = (await bert.start({ once: true })).finished;
   anna.trust(bert, bert.address);
   const annaDone = (await anna.start({ once: true })).finished;
-  assert.deepEqual(await within("Anna's once", 15_000, annaDone), { reached: true, left: 0 });
+  assert.deepEqual(await within("Anna's once", 15_000, annaDone), { reached: true, left: 0, problem: null });
   await anna.stop();
-  assert.deepEqual(await within("Bert's once", 15_000, bertDone), { reached: true, left: 0 });
+  assert.deepEqual(await within("Bert's once", 15_000, bertDone), { reached: true, left: 0, problem: null });
   await assertMirrored(anna.watched, bert.synced);
 });
 

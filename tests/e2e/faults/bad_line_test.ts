@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { eventually, pause } from "../helpers/eventually.ts";
-import { isObject } from "../helpers/json.ts";
-import { mirrorOf, snapshot } from "../helpers/tree.ts";
-import { Prng } from "../simulation/prng.ts";
-import { assertSettled } from "./faults/settled.ts";
+import { eventually, pause } from "../../helpers/eventually.ts";
+import { isObject } from "../../helpers/json.ts";
+import { mirrorOf, snapshot } from "../../helpers/tree.ts";
+import { Prng } from "../../simulation/prng.ts";
+import { assertSettled } from "./settled.ts";
 import {
   assertSaysWhy,
   changeBoth,
@@ -11,8 +11,8 @@ import {
   spoiltPair,
   statusOfOther,
   timesSaid,
-} from "./faults/spoilt_pair.ts";
-import { Users } from "./faults/users.ts";
+} from "./spoilt_pair.ts";
+import { Users } from "./users.ts";
 
 const SILENT = /has been silent for 15 s/;
 /** What the issue calls the keep-alive: a link on which nothing comes is given up within it. */

@@ -1,4 +1,4 @@
-import { chaos } from "./faults/chaos.ts";
+import { chaos } from "./chaos.ts";
 
 const KILLS = 10;
 /** As `tests/fuzz` has it: a seed can be given to make the same choices again. `deno task chaos` does the same for longer. */

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { eventually } from "../helpers/eventually.ts";
-import type { JsonObject } from "../helpers/json.ts";
-import { pair, type Peer } from "../helpers/program.ts";
-import { assertFile, put, snapshot } from "../helpers/tree.ts";
-import { Prng } from "../simulation/prng.ts";
-import { assertSettled, problemsOf } from "./faults/settled.ts";
-import { Tmpfs } from "./faults/tmpfs.ts";
+import { eventually } from "../../helpers/eventually.ts";
+import type { JsonObject } from "../../helpers/json.ts";
+import { pair, type Peer } from "../../helpers/program.ts";
+import { assertFile, put, snapshot } from "../../helpers/tree.ts";
+import { Prng } from "../../simulation/prng.ts";
+import { assertSettled, problemsOf } from "./settled.ts";
+import { Tmpfs } from "./tmpfs.ts";
 
 const MIB = 1024 * 1024;
 const allowed = await Tmpfs.isAllowed();
