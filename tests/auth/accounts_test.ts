@@ -89,19 +89,25 @@ Deno.test("accounts: without users the owner may do everything; the first user i
     "wrong_usage",
     /admin/,
   );
-  const [first, second] = await Promise.allSettled([
-    addUser(house.auth, OWNER, { name: "anna", role: null, password: PASSWORD }),
-    addUser(house.auth, OWNER, { name: "bert", role: null, password: PASSWORD }),
-  ]);
-  assert.deepEqual(first, { status: "fulfilled", value: { name: "anna", role: "admin", first: true } });
+  const names = ["anna", "bert"] as const;
+  const outcomes = await Promise.allSettled(
+    names.map((name) => addUser(house.auth, OWNER, { name, role: null, password: PASSWORD })),
+  );
+  // Whose password is worked in first is the system's choice.
+  const [first] = outcomes.flatMap((outcome) => outcome.status === "fulfilled" ? [outcome.value] : []);
+  assert.ok(first !== undefined && first.first && first.role === "admin");
   assert.equal(
-    second.status,
-    "rejected",
+    outcomes.filter(({ status }) => status === "rejected").length,
+    1,
     "whoever began while it was open is not let through when it is closed",
   );
   await refused(house.session(null), "not_logged_in", /login NAME/);
   await refused(
-    addUser(house.auth, ANNA, { name: "ANNA", role: null, password: PASSWORD }),
+    addUser(house.auth, { ...ANNA, name: first.name }, {
+      name: first.name.toUpperCase(),
+      role: null,
+      password: PASSWORD,
+    }),
     "failed",
     /already/,
   );
