@@ -1,8 +1,8 @@
 import manifest from "../../deno.json" with { type: "json" };
 
 /**
- * What `deno task mirrorsync` runs with, as flags: the permissions that it asks for, and how V8 keeps its heap small (collecting it
- * more often, a little at a time). Whatever runs or compiles the program does the same.
+ * What `deno task mirrorsync` runs with, as flags: the permissions that it asks for, and how far V8 lets its heap grow between
+ * collections. Whatever runs or compiles the program does the same.
  */
 export const PROGRAM_FLAGS: readonly string[] = manifest.tasks.mirrorsync.split(" ").filter((word) =>
   word.startsWith("--")

@@ -54,7 +54,7 @@ export interface DeliveryParts {
   readonly restless: boolean;
   /** What the peer is known to hold, at whatever path. */
   readonly peerHas: {
-    readonly content: (hash: string) => boolean;
+    readonly content: (hash: string, sizeBytes: number) => boolean;
     readonly size: (sizeBytes: number) => boolean;
   };
   /** Whether the peer may be asked if it has the content already. */
@@ -91,7 +91,8 @@ export async function deliverFile(parts: DeliveryParts): Promise<Delivery> {
       link.returnCredit(observed.sizeBytes);
       return { state, read, reply: OK, wireBytes: 0, silent: true, chunks: null };
     }
-    const isThere = content.length > TINY_BYTES && (acked?.hash === hash || parts.peerHas.content(hash));
+    const isThere = content.length > TINY_BYTES &&
+      (acked?.hash === hash || parts.peerHas.content(hash, content.length));
     if (isThere && link.has("offer") && parts.mayOffer) {
       link.returnCredit(observed.sizeBytes);
       return await offer(parts, state, read);
@@ -142,7 +143,7 @@ async function knownHash(parts: DeliveryParts, file: ReadHandle, stat: FileStat)
   if (acked?.sizeBytes !== stat.sizeBytes && !peerHas.size(stat.sizeBytes)) return null;
   const hash = await hashOpen(file, stat, observed, parts.clock);
   await confirmVersion(file, stat, hash, observed, false, parts.clock);
-  return hash === acked?.hash || peerHas.content(hash) ? hash : null;
+  return hash === acked?.hash || peerHas.content(hash, stat.sizeBytes) ? hash : null;
 }
 
 /** The pieces go out while they are hashed, the operation with the hash follows them; again, if the peer asks for that. */

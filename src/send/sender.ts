@@ -8,6 +8,7 @@ import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import type { TransferProgress } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
+import { INDEXED_BYTES } from "../store/acked.ts";
 import type { Store } from "../store/store.ts";
 import { frameBytes } from "../wire/frame.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
@@ -23,7 +24,7 @@ import { type Noted, replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
 
 /** Small operations that may wait for their ack at once. */
-const MAX_IN_FLIGHT = 512;
+const MAX_IN_FLIGHT = 1024;
 /** Large files that are being read and sent at once, and those that may wait for their ack besides. */
 const MAX_LARGE = 2;
 const MAX_LARGE_UNANSWERED = 8;
@@ -531,8 +532,10 @@ export class Sender {
       bases: this.#basesFor(likely),
       similar: new Similar(store, this.#peer),
       peerHas: {
-        content: (hash) =>
-          store.acked.withHash(this.#peer, hash).length > 0 || store.departed.hasHash(this.#peer, hash),
+        // Smaller files are not found by their hash.
+        content: (hash, sizeBytes) =>
+          sizeBytes > INDEXED_BYTES &&
+          (store.acked.withHash(this.#peer, hash).length > 0 || store.departed.hasHash(this.#peer, hash)),
         size: (sizeBytes) =>
           store.acked.hasSize(this.#peer, sizeBytes) || store.departed.hasSize(this.#peer, sizeBytes),
       },
