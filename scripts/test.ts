@@ -1,8 +1,8 @@
 /**
  * `deno task test [FLAGS OF deno test] [FILES]`: runs the tests, type-checked, and ends with one line of counts.
  *
- * All tests together run in two processes at once: the end-to-end tests, which mostly wait for other processes, and beside them the
- * others, with those of real faults, so that both take about as long. What the second one says is shown when the first is done.
+ * All tests together run in several processes at once, a folder in each, and of the end-to-end tests, which mostly wait for other
+ * processes, a file in each. What they say is shown when they are done.
  */
 import { join, relative } from "node:path";
 import { ROOT } from "./support/root.ts";
@@ -15,22 +15,21 @@ interface Counts {
   files: Set<string>;
 }
 
-/** End-to-end tests that run with the others. */
-const FAULTS = "tests/e2e/faults";
+/** Processes at once: two cores are busy with three, as the end-to-end tests wait for much of their time. */
+const PROCESSES = 3;
 
 const args = Deno.args;
 const chosen = args.some((arg) => !arg.startsWith("-") && isPath(arg));
 const reports = await Deno.makeTempDir({ prefix: "mirrorsync-test-" });
 const counts: Counts = { passed: 0, failed: 0, skipped: 0, files: new Set() };
 try {
-  let unchecked = false;
+  let isTyped = true;
   if (!chosen) {
     // Everything, not only what a test imports; the tests still run, so that one type error does not hide the rest.
-    unchecked = (await deno(["check", "--quiet", ...lockFlags(), "."], true)).code !== 0;
+    isTyped = (await deno(["check", "--quiet", ...lockFlags(), "."], true)).code === 0;
   }
-  const groups = chosen ? [[]] : [[`--ignore=${FAULTS}`, "tests/e2e"], [...foldersBesides("e2e"), FAULTS]];
-  const flags = ["-A", ...lockFlags(), ...(unchecked ? ["--no-check"] : [])];
-  const codes = await runGroups(groups, flags);
+  const flags = ["-A", ...lockFlags(), ...(chosen ? [] : ["--no-check"])];
+  const codes = chosen ? [await runTests(0, [], flags, true)] : await runAll(testPlaces(), flags);
   if (codes.some((code) => code !== 0)) {
     // A module that fails while it loads is in no report: each file of tests without a result counts as one failure.
     if (!chosen && !args.some((arg) => arg.startsWith("--filter"))) {
@@ -38,7 +37,7 @@ try {
     }
     if (counts.failed === 0) counts.failed = 1;
   }
-  if (unchecked) {
+  if (!isTyped) {
     console.error("\nType checking failed, see above; it counts as one failure.");
     counts.failed++;
   }
@@ -49,20 +48,52 @@ const { passed, failed, skipped } = counts;
 console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
 Deno.exit(failed > 0 || passed === 0 ? 1 : 0);
 
-/** Runs each group of folders in a process of its own, and adds up what they report; gives their exit statuses. */
-async function runGroups(groups: readonly string[][], flags: readonly string[]): Promise<number[]> {
-  const running = groups.map((folders, i) => {
-    const report = `--junit-path=${join(reports, `${i}.xml`)}`;
-    return deno(["test", ...flags, report, ...args.filter((arg) => !isLockFlag(arg)), ...folders], i === 0);
-  });
+/** The files of the end-to-end tests, and the other folders that hold tests. */
+function testPlaces(): string[] {
+  const others = [...Deno.readDirSync(join(ROOT, "tests"))]
+    .filter((entry) => entry.isDirectory && entry.name !== "e2e")
+    .map((entry) => `tests/${entry.name}`)
+    .filter((folder) => testFiles(join(ROOT, folder)).length > 0);
+  return [...testFiles(join(ROOT, "tests/e2e")).sort(), ...others.sort()];
+}
+
+/**
+ * Runs the tests of each place in a process of its own, some at once; gives their exit statuses. One process takes the last place
+ * that is left and the others the first, so that those that wait and those that work run beside each other.
+ */
+async function runAll(places: readonly string[], flags: readonly string[]): Promise<number[]> {
+  const left = [...places.entries()];
   const codes: number[] = [];
-  for (const [i, each] of running.entries()) {
-    const { code, said } = await each;
-    codes.push(code);
-    for (const bytes of said) await Deno.stdout.write(bytes);
-    addReport(await readOrEmpty(join(reports, `${i}.xml`)));
-  }
+  const workers = Array.from({ length: PROCESSES }, async (_, worker) => {
+    for (;;) {
+      const next = worker === 0 ? left.pop() : left.shift();
+      if (next === undefined) return;
+      const [number, place] = next;
+      codes.push(await runTests(number, [place], flags, false));
+    }
+  });
+  await Promise.all(workers);
   return codes;
+}
+
+/** Runs tests in one process, shows what it says, and adds up what it reports; gives its exit status. */
+async function runTests(
+  number: number,
+  places: readonly string[],
+  flags: readonly string[],
+  shown: boolean,
+): Promise<number> {
+  const report = join(reports, `${number}.xml`);
+  const passedOn = args.filter((arg) => !isLockFlag(arg));
+  const { code, said } = await deno(
+    ["test", ...flags, `--junit-path=${report}`, ...passedOn, ...places],
+    shown,
+  );
+  for (const bytes of said) {
+    for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
+  }
+  addReport(await readOrEmpty(report));
+  return code;
 }
 
 /** @param shown Whether what it says is shown at once, or given at its end. */
@@ -91,12 +122,6 @@ async function readOrEmpty(path: string): Promise<string> {
     if (error instanceof Deno.errors.NotFound) return "";
     throw error;
   }
-}
-
-function foldersBesides(name: string): string[] {
-  return [...Deno.readDirSync(join(ROOT, "tests"))]
-    .filter((entry) => entry.isDirectory && entry.name !== name)
-    .map((entry) => `tests/${entry.name}`).sort();
 }
 
 function isLockFlag(arg: string): boolean {

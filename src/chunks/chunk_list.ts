@@ -126,28 +126,46 @@ export class ChunkList {
   }
 }
 
+/**
+ * The longest list that is made, 6 MB: a file that is cut as finely as a much smaller one that it is like (a log file that has grown
+ * a thousandfold) would have an endless one.
+ */
+const MAX_CHUNKS = 2 ** 19;
+
 /** Collects a {@linkcode ChunkList} while a file is read. */
 export class ChunkListBuilder {
   readonly #averageBits: number;
-  #words = new Uint32Array(1024 * ENTRY_WORDS);
+  /** `null` when there are too many. */
+  #words: Uint32Array | null;
   #length = 0;
 
-  constructor(cutting: Cutting) {
+  /** @param sizeBytes About what will come, so that the list need not be moved to a larger place again and again. */
+  constructor(cutting: Cutting, sizeBytes: number) {
     this.#averageBits = cutting.averageBits;
+    const count = Math.ceil(sizeBytes / 2 ** cutting.averageBits) + 64;
+    this.#words = count > MAX_CHUNKS ? null : new Uint32Array(count * ENTRY_WORDS);
   }
 
   add(length: number, mark: ChunkMark): void {
-    if (this.#length === this.#words.length) {
-      const larger = new Uint32Array(this.#words.length * 2);
-      larger.set(this.#words);
-      this.#words = larger;
+    let words = this.#words;
+    if (words === null) return;
+    if (this.#length === words.length) {
+      if (this.#length >= MAX_CHUNKS * ENTRY_WORDS) {
+        this.#words = null;
+        return;
+      }
+      const larger = new Uint32Array(words.length * 2);
+      larger.set(words);
+      this.#words = words = larger;
     }
-    this.#words[this.#length++] = length;
-    this.#words[this.#length++] = mark.crc;
-    this.#words[this.#length++] = mark.halfCrc;
+    words[this.#length++] = length;
+    words[this.#length++] = mark.crc;
+    words[this.#length++] = mark.halfCrc;
   }
 
-  finish(): Uint8Array {
+  /** `null` when the list would be too long. */
+  finish(): Uint8Array | null {
+    if (this.#words === null) return null;
     const bytes = new Uint8Array(HEAD_BYTES + this.#length * 4);
     bytes.set([FORMAT, this.#averageBits]);
     bytes.set(new Uint8Array(this.#words.buffer, 0, this.#length * 4), HEAD_BYTES);

@@ -35,9 +35,13 @@ export class Differ {
   #expected: Place | null;
   readonly #more: (mark: ChunkMark) => ChunkList | null;
 
-  /** @param more Asked for one more base when a chunk is in none of them; they all must be cut alike. */
+  /**
+   * @param sizeBytes About what will come.
+   * @param more Asked for one more base when a chunk is in none of them; they all must be cut alike.
+   */
   constructor(
     cutting: Cutting,
+    sizeBytes: number,
     bases: readonly ChunkList[],
     more: (mark: ChunkMark) => ChunkList | null = () => null,
   ) {
@@ -45,7 +49,7 @@ export class Differ {
     this.#more = more;
     this.#bases = [...bases];
     this.#expected = bases.length > 0 ? { base: 0, index: 0 } : null;
-    this.#list = new ChunkListBuilder(cutting);
+    this.#list = new ChunkListBuilder(cutting, sizeBytes);
     this.#window = new Uint8Array(2 * cutting.maxBytes + ROOM_BYTES);
   }
 
@@ -70,8 +74,8 @@ export class Differ {
     yield* this.#runs(1);
   }
 
-  /** The list of the chunks of all that was given. */
-  chunks(): Uint8Array {
+  /** The list of the chunks of all that was given; `null` when it would be too long. */
+  chunks(): Uint8Array | null {
     return this.#list.finish();
   }
 

@@ -2,14 +2,16 @@ import { ChunkList, type ChunkMark } from "./chunk_list.ts";
 
 /** There is about one hook for so many bytes, as a power of two. */
 const HOOK_BITS = 16;
+/** Of large chunks, too, only every 2^3-th one is a hook: a list of 20 GiB has 2^14 of them then, like one of 1 GiB. */
+const MIN_BITS = 3;
 
 /**
  * Whether a chunk is one of the few by which the list that it stands in can be found among all lists: every 2^n-th one, chosen by
  * its content, so that whoever has the same chunk chooses the same (sparse indexing: Lillibridge et al., FAST 2009).
  */
 export function isHook(mark: ChunkMark, averageBits: number): boolean {
-  const bits = HOOK_BITS - averageBits;
-  return bits <= 0 || (mark.halfCrc & ((1 << bits) - 1)) === 0;
+  const bits = Math.max(MIN_BITS, HOOK_BITS - averageBits);
+  return (mark.halfCrc & ((1 << bits) - 1)) === 0;
 }
 
 /** The hooks of a list, by the CRC of their chunks; none when the bytes are no list. */

@@ -11,8 +11,8 @@ export interface ReadChunks {
   /** SHA-256 of all that was read, lower-case hex. */
   readonly hash: string;
   readonly sizeBytes: number;
-  /** Its chunk list (`ChunkList`). */
-  readonly chunks: Uint8Array;
+  /** Its chunk list (`ChunkList`); `null` when it would be too long. */
+  readonly chunks: Uint8Array | null;
 }
 
 /**
@@ -28,7 +28,7 @@ export async function readChunks(
   stopped: () => boolean = () => false,
 ): Promise<ReadChunks | null> {
   const hash = createHash("sha256");
-  const differ = new Differ(cutting, []);
+  const differ = new Differ(cutting, file.opened.sizeBytes, []);
   const slices = new Slices(clock);
   const buffer = new Uint8Array(READ_BYTES);
   let sizeBytes = 0;

@@ -76,12 +76,13 @@ export class Bases {
       const found = file.opened.sizeBytes < MIN_REMNANT_BYTES
         ? null
         : await readChunks(file, cuttingFor(file.opened.sizeBytes, true), this.#parts.clock, stopped);
-      if (found === null) {
+      const chunks = found?.chunks ?? null;
+      if (found === null || chunks === null) {
         file.close();
         continue;
       }
       this.#remnant = { hash: found.hash, file };
-      return found;
+      return { hash: found.hash, chunks };
     }
     return null;
   }

@@ -214,7 +214,7 @@ export class Outgoing {
       await this.#send(pieces.open, hash, bases[pieces.base]?.hash ?? null);
       pieces.next(await this.#buffer());
     };
-    const differ = new Differ(cutting, bases.map((base) => base.chunks), (mark) => {
+    const differ = new Differ(cutting, stat.sizeBytes, bases.map((base) => base.chunks), (mark) => {
       const more = this.#parts.similar.find(mark, cutting.averageBits);
       if (more === null || bases.includes(more)) return null;
       bases.push(more);

@@ -46,7 +46,7 @@ export class Similar {
       const cutting = cuttingOf(bits);
       const bases = new Set<Base>();
       let hits = 0;
-      const differ = new Differ(cutting, [], (mark) => {
+      const differ = new Differ(cutting, bytes.length, [], (mark) => {
         const base = this.find(mark, bits);
         if (base !== null) hits++, bases.add(base);
         return null;

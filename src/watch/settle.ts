@@ -30,8 +30,11 @@ export interface Unsettled {
 const JOIN_MS = 1;
 /** Events that come in a row for a write (created, modified, closed) are here after this. */
 const FOLLOW_UP_MS = 3;
-/** Between two looks at a file that appeared with content and without a write: a hard link, unless a write is on its way to us. */
-const CONFIRM_MS = 3;
+/**
+ * Between two looks at a file that appeared with content and without a write: a hard link, unless the news of a write is on its way
+ * to us. On a busy machine that can take its time.
+ */
+const CONFIRM_MS = 25;
 /** A file that is held open is taken when nothing was written for so long, … */
 const OPEN_QUIET_MS = 2000;
 /** … or when it was written for so long without such rest: a log that grows all day goes out in versions. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { ChunkList } from "../../src/chunks/chunk_list.ts";
+import { ChunkList, ChunkListBuilder } from "../../src/chunks/chunk_list.ts";
 import { Differ, type Run } from "../../src/chunks/differ.ts";
 import { cutAt, cuttingFor, cuttingOf } from "../../src/chunks/gear.ts";
 import { readScript, ScriptWriter } from "../../src/chunks/script.ts";
@@ -39,6 +39,7 @@ async function diff(
   let literalBytes = 0;
   const differ = new Differ(
     baseList?.cutting ?? cuttingFor(bytes.length, true),
+    bytes.length,
     baseList === null ? [] : [baseList],
   );
   const take = (runs: Iterable<Run>) => {
@@ -52,7 +53,7 @@ async function diff(
   };
   for (let at = 0; at < bytes.length; at += partBytes) take(differ.push(bytes.subarray(at, at + partBytes)));
   take(differ.finish());
-  return { list: differ.chunks(), literalBytes, content: await new Blob(made as BlobPart[]).bytes() };
+  return { list: differ.chunks()!, literalBytes, content: await new Blob(made as BlobPart[]).bytes() };
 }
 
 Deno.test("chunks: the cut points are those of the golden vectors", () => {
@@ -129,6 +130,19 @@ Deno.test("chunks: a list that is damaged or of another format is no list", () =
   assert.equal(ChunkList.parse(new Uint8Array([2, 11, 0, 0, 255, 255, 255, ...Array(9).fill(0)])), null);
 });
 
+Deno.test("chunks: a list that would be too long is none, whether that was to be expected or not", () => {
+  const listOf = (count: number, expectedBytes: number) => {
+    const builder = new ChunkListBuilder(cuttingOf(10), expectedBytes);
+    for (let i = 0; i < count; i++) builder.add(1024, { crc: i, halfCrc: i });
+    return builder.finish();
+  };
+  const longest = listOf(2 ** 19, 0);
+  assert.equal(ChunkList.parse(longest!)?.count, 2 ** 19);
+  assert.equal(listOf(2 ** 19 + 1, 0), null);
+  assert.equal(listOf(2 ** 19 + 1, 2 ** 29), null);
+  assert.equal(listOf(1, 2 ** 34), null);
+});
+
 Deno.test("chunks: content that is spread over several bases is found in each of them", async () => {
   const bases = ["one", "two"].map((seed) => bytesOf(seed, 400_000));
   const lists = await Promise.all(
@@ -138,7 +152,7 @@ Deno.test("chunks: content that is spread over several bases is found in each of
     [bases[1]!.slice(100_000), bytesOf("new", 5000), bases[0]!.slice(0, 300_000)] as BlobPart[],
   )
     .bytes();
-  const differ = new Differ(lists[0]!.cutting, lists);
+  const differ = new Differ(lists[0]!.cutting, bytes.length, lists);
   let literalBytes = 0, at = 0;
   const used = new Set<number>();
   for (const { base, from, bytes: run } of [...differ.push(bytes), ...differ.finish()]) {

@@ -31,7 +31,7 @@ async function remembered(): Promise<
   return {
     tree,
     file,
-    list: ChunkList.parse(chunks)!,
+    list: ChunkList.parse(chunks!)!,
     expected: async () => {
       const left = (await tree.lstat("file"))!;
       const isAsLeft = (stat: FileStat) =>

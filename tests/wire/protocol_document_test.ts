@@ -163,7 +163,7 @@ Deno.test("the document's names and numbers are those of the code", async () => 
     ["send/deliver_file.ts", "const PIECE_BYTES = 256 * 1024;"],
     ["send/deliver_file.ts", "const WORTH_COMPRESSING = 0.9;"],
     ["send/compare_trees.ts", "const ENTRIES_PER_LISTING = 100_000;"],
-    ["send/sender.ts", "const MAX_IN_FLIGHT = 512;"],
+    ["send/sender.ts", "const MAX_IN_FLIGHT = 1024;"],
     ["send/sender.ts", "const MAX_LARGE = 2;"],
   ];
   for (const [file, line] of kept) {
