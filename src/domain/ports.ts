@@ -116,6 +116,11 @@ export interface FileTree {
   link(from: string, to: string): Promise<void>;
   /** Moves, replacing a file at `to`. */
   rename(from: string, to: string): Promise<void>;
+  /**
+   * Gives the file at `to` a second name, `aside`, and moves `from` over it, with nothing of this process in between: what another
+   * program puts at `to` after the link is lost. If only the rename fails, `aside` stays. Throws as both do.
+   */
+  replace(from: string, to: string, aside: string): Promise<void>;
   unlink(path: string): Promise<void>;
   mkdir(path: string): Promise<void>;
   rmdir(path: string): Promise<void>;

@@ -320,7 +320,7 @@ export class Applier {
       await this.#tree.unlink(staged);
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
-      trail.left.push({ path: staged, error });
+      if (error.code !== "not_found") trail.left.push({ path: staged, error });
     }
   }
 
@@ -344,18 +344,23 @@ export class Applier {
     }
     const isNews = row !== null && row.state.hash !== wanted.hash;
     const leaving = { path, aside, row: isNews ? row : null, before: now, reason: "replaced" } as const;
-    let keptAside = true;
     try {
-      await this.#tree.link(path, aside);
+      await this.#tree.replace(staged, path, aside);
     } catch (error) {
+      await this.#drop(aside, trail);
       if (!(error instanceof FileError && (error.code === "unsupported" || error.code === "cross_device"))) {
         throw error;
       }
-      keptAside = false;
+      return await this.#placeWithoutLink(leaving, staged, trail, group);
     }
-    if (!keptAside && isNews && this.#trash !== null) {
-      // Without links it leaves its place a moment before the new version comes.
-      const before = await this.#moveAside(path, aside, now);
+    await this.#settleAside(leaving, trail, group);
+  }
+
+  /** The same where the old version cannot have a second name: it leaves its place a moment before the new one comes. */
+  async #placeWithoutLink(leaving: Leaving, staged: string, trail: Trail, group: Group): Promise<void> {
+    const { path, aside, row } = leaving;
+    if (row !== null && this.#trash !== null) {
+      const before = await this.#moveAside(path, aside, leaving.before);
       await this.#placeNew(staged, path, trail);
       await this.#settleAside({ ...leaving, before }, trail, group);
       return;
@@ -363,12 +368,10 @@ export class Applier {
     try {
       await this.#tree.rename(staged, path);
     } catch (error) {
-      if (keptAside) await this.#drop(aside, trail);
       if (!(error instanceof FileError && error.code === "cross_device")) throw error;
       await this.#tree.unlink(path);
-      return await this.#placeAcross(staged, path, trail);
+      await this.#placeAcross(staged, path, trail);
     }
-    if (keptAside) await this.#settleAside(leaving, trail, group);
   }
 
   /**

@@ -76,10 +76,19 @@ export class DiskTree implements FileTree {
     work: (at: string) => T,
     overrides?: Readonly<Record<string, FileErrorCode>>,
   ): Promise<T> {
+    return attempt(() => this.#callNow(verb, path, work, overrides));
+  }
+
+  #callNow<T>(
+    verb: string,
+    path: string,
+    work: (at: string) => T,
+    overrides?: Readonly<Record<string, FileErrorCode>>,
+  ): T {
     try {
-      return Promise.resolve(work(this.#at(path)));
+      return work(this.#at(path));
     } catch (error) {
-      return Promise.reject(toFileError(error, verb, this.#shown(path), overrides));
+      throw toFileError(error, verb, this.#shown(path), overrides);
     }
   }
 
@@ -216,7 +225,11 @@ export class DiskTree implements FileTree {
   }
 
   link(from: string, to: string): Promise<void> {
-    return this.#call("link", to, (at) => {
+    return attempt(() => this.#link(from, to));
+  }
+
+  #link(from: string, to: string): void {
+    this.#callNow("link", to, (at) => {
       try {
         Deno.linkSync(this.#at(from), at);
       } catch (error) {
@@ -229,7 +242,18 @@ export class DiskTree implements FileTree {
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#call("rename", `${from} to ${to}`, () => Deno.renameSync(this.#at(from), this.#at(to)));
+    return attempt(() => this.#rename(from, to));
+  }
+
+  #rename(from: string, to: string): void {
+    this.#callNow("rename", `${from} to ${to}`, () => Deno.renameSync(this.#at(from), this.#at(to)));
+  }
+
+  replace(from: string, to: string, aside: string): Promise<void> {
+    return attempt(() => {
+      this.#link(to, aside);
+      this.#rename(from, to);
+    });
   }
 
   unlink(path: string): Promise<void> {
@@ -374,5 +398,14 @@ export class DiskTree implements FileTree {
       );
     }
     return new DiskWatcher(this.root);
+  }
+}
+
+/** Does something at once; what it throws is the promise's. */
+function attempt<T>(work: () => T): Promise<T> {
+  try {
+    return Promise.resolve(work());
+  } catch (error) {
+    return Promise.reject(error);
   }
 }

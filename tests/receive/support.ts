@@ -388,6 +388,12 @@ export class HookedTree implements FileTree {
     return this.#run("rename", [from, to], () => this.#inner.rename(from, to));
   }
 
+  /** In its two steps, so that a test can come in between. */
+  async replace(from: string, to: string, aside: string): Promise<void> {
+    await this.link(to, aside);
+    await this.rename(from, to);
+  }
+
   unlink(path: string): Promise<void> {
     return this.#run("unlink", [path], () => this.#inner.unlink(path));
   }

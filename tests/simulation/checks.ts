@@ -32,6 +32,9 @@ export function differences(from: Machine, to: Machine, touched: ReadonlySet<str
   const wanted = pictureOf(from.watched);
   const there = pictureOf(to.synced);
   const found: string[] = [];
+  // A user may have named a file below a folder that has another spelling on the disk.
+  const spelt = (path: string) => to.folds ? foldAll(path) : path;
+  const own = new Set([...touched].map(spelt));
   const respelt = to.folds ? respellings(wanted, there, to, touched) : new Map<string, string>();
   for (const [path, picture] of wanted) {
     const now = there.get(respelt.get(path) ?? path);
@@ -45,7 +48,7 @@ export function differences(from: Machine, to: Machine, touched: ReadonlySet<str
     if (isTrash || (path === STAGING_FOLDER && there.has(LOCAL_TRASH))) continue;
     if (path === STAGING_FOLDER || path.startsWith(`${STAGING_FOLDER}/`)) {
       found.push(`${path} was left in ${to.name}'s staging folder`);
-    } else if (!isCopy(path) && !isOwn(path, picture, there, touched) && !to.wasRolledBack) {
+    } else if (!isCopy(path) && !isOwn(spelt(path), picture, there, spelt, own) && !to.wasRolledBack) {
       // A machine that was taken back to a database without a file's row does not know whose it is: it stays.
       found.push(`${path} was left on ${to.name}: ${picture}`);
     }
@@ -63,20 +66,23 @@ function respellings(
   to: Machine,
   touched: ReadonlySet<string>,
 ): Map<string, string> {
-  const fold = (path: string) => foldedPath(path, { case: true, unicode: true });
   const held = new Set<string>();
   for (const own of [...touched, ...[...there.keys()].filter(isCopy)]) {
-    for (let at = fold(own); at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) held.add(at);
+    for (let at = foldAll(own); at !== ""; at = at.slice(0, Math.max(0, at.lastIndexOf("/")))) held.add(at);
   }
-  const spelt = new Map([...there.keys()].map((path) => [fold(path), path]));
+  const spelt = new Map([...there.keys()].map((path) => [foldAll(path), path]));
   const found = new Map<string, string>();
   for (const path of wanted.keys()) {
-    const other = spelt.get(fold(path));
+    const other = spelt.get(foldAll(path));
     if (there.has(path) || other === undefined) continue;
-    const top = fold(path).split("/")[0]!;
+    const top = foldAll(path).split("/")[0]!;
     if (to.wasRolledBack || held.has(top)) found.set(path, other);
   }
   return found;
+}
+
+function foldAll(path: string): string {
+  return foldedPath(path, { case: true, unicode: true });
 }
 
 /** Whether a path is there because of what a user of this computer did. */
@@ -84,12 +90,13 @@ function isOwn(
   path: string,
   picture: string,
   there: ReadonlyMap<string, string>,
+  spelt: (path: string) => string,
   touched: ReadonlySet<string>,
 ): boolean {
   for (const own of touched) if (path === own || path.startsWith(`${own}/`)) return true;
   if (picture !== "a folder") return false;
   for (const own of touched) if (own.startsWith(`${path}/`)) return true;
-  for (const other of there.keys()) if (other.startsWith(`${path}/`) && isCopy(other)) return true;
+  for (const other of there.keys()) if (spelt(other).startsWith(`${path}/`) && isCopy(other)) return true;
   return false;
 }
 

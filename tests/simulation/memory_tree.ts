@@ -222,6 +222,11 @@ export class MemoryTree implements FileTree {
     });
   }
 
+  async replace(from: string, to: string, aside: string): Promise<void> {
+    await this.link(to, aside);
+    await this.rename(from, to);
+  }
+
   rename(from: string, to: string): Promise<void> {
     return attempt(() => {
       const node = this.#node("rename", from);

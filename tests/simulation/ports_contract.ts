@@ -136,6 +136,22 @@ export const TREE_CONTRACT: Contract<TreeUnderTest> = [
     await tree.unlink("a");
     assert.equal(await contentOf(tree, "b"), "a");
   }],
+  ["a file is replaced, and has another name from then on", async ({ tree }) => {
+    await put(tree, "a", "old");
+    await put(tree, "b", "new");
+    await tree.replace("b", "a", "aside");
+    assert.equal(await contentOf(tree, "a"), "new");
+    assert.equal(await contentOf(tree, "aside"), "old");
+    assert.equal(await tree.lstat("b"), null);
+    await put(tree, "b", "newer");
+    await assert.rejects(tree.replace("b", "a", "aside"), refuses("exists"));
+    await assert.rejects(tree.replace("b", "none", "other"), refuses("not_found"));
+    await assert.rejects(tree.replace("none", "a", "second"), refuses("not_found"));
+    assert.equal(await contentOf(tree, "a"), "new");
+    assert.equal(await contentOf(tree, "second"), "new", "what was linked stays");
+    await tree.mkdir("d");
+    await assert.rejects(tree.replace("b", "d", "third"), refuses("is_folder"));
+  }],
   ["a rename replaces a file, and an empty folder by a folder, and nothing else", async ({ tree }) => {
     await put(tree, "a", "a");
     await put(tree, "b", "b");
