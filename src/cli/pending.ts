@@ -85,8 +85,12 @@ export function pendingLines(rows: readonly PendingRow[]): string[] {
     showPath(p.path),
   ]));
   return lines.flatMap((line, i) => {
-    const { reason, attempts, nextAttemptMs } = rows[i]!.pending;
-    if (reason === null) return [line];
+    const { reason, attempts, nextAttemptMs, movedTo } = rows[i]!.pending;
+    if (reason === null) {
+      return movedTo === null
+        ? [line]
+        : [line, `    it was moved: goes when ${showPath(movedTo)} has arrived`];
+    }
     const next = nextAttemptMs === 0 ? "" : `, next at ${showTime(nextAttemptMs)}`;
     return [line, `    ${escapeText(reason)} (tried ${plural(attempts, "time")}${next})`];
   });

@@ -301,7 +301,7 @@ export class Sender {
     const observed = row.created ?? store.observed.get(row.path);
     if (observed === null || observed.held !== null) return this.#replan(row.path);
     const acked = row.created === undefined ? store.acked.get(this.#peer, row.path) : null;
-    const before = this.#foldedBefore(observed.path);
+    const before = this.#deletedBefore(observed.path) ?? this.#foldedBefore(observed.path);
     if (before !== null) return this.#order.block(observed.path, before);
     if (this.#waitsForOldName(observed.path, row.movedFrom)) return;
     const obstacle = this.#obstacle(observed, acked);
@@ -345,6 +345,17 @@ export class Sender {
     });
     this.#laterLooks.add(cancel);
     return true;
+  }
+
+  /**
+   * A folder above a path that is just being deleted: it must be made again first. Else the peer would make it for the file's sake, and
+   * not know, after a crash, that it did.
+   */
+  #deletedBefore(path: RelativePath): RelativePath | null {
+    for (const folder of ancestorsOf(path)) {
+      if (this.#inFlight.get(folder)?.action === "delete") return folder;
+    }
+    return null;
   }
 
   /** On a disk that folds names: the path whose operation must have come to its end before `path` can be made. */

@@ -181,6 +181,19 @@ Deno.test("a pending path is a line, with its reason below", () => {
     "bert  refused  update  1.5 kB  docs/a.txt",
     "    not yours (tried 1 time)",
   ]);
+  const moved = {
+    ...pending,
+    action: "delete",
+    state: "waiting",
+    code: null,
+    reason: null,
+    attempts: 0,
+  } as const;
+  const movedTo = parseRelativePath("docs/b.txt");
+  assert.deepEqual(pendingLines([{ peer: "bert", pending: { ...moved, movedTo } }]), [
+    "bert  waiting  delete    docs/a.txt",
+    "    it was moved: goes when docs/b.txt has arrived",
+  ]);
   assert.deepEqual(pendingJson({ peer: "bert", pending }), {
     peer: "bert",
     path: "docs/a.txt",

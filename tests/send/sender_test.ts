@@ -351,6 +351,35 @@ Deno.test("send: a folder is not deleted while something is still on its way int
   assert.equal(bench.operations.filter((operation) => operation === "delete d/").length, 1);
 });
 
+Deno.test("send: what is made in a folder that is just being deleted waits until that was made again", async () => {
+  await using bench = await SendBench.open();
+  await Deno.mkdir(`${bench.watched}/d`);
+  await bench.observe("d");
+  bench.attach();
+  await bench.inSync();
+  bench.far.frames.length = 0;
+  const held: Frame[] = [];
+  bench.answer = (frame) => {
+    if (frame.header.action !== "delete") return { status: "ok" };
+    held.push(frame);
+    return null;
+  };
+  await Deno.remove(`${bench.watched}/d`);
+  await bench.observe("d");
+  await eventually("its deletion is on its way", () => assert.equal(held.length, 1));
+  await bench.write("d/f", "f");
+  await bench.write("other", "other");
+  await bench.observe("d", "d/f", "other");
+  await eventually("others go on", () => assert.ok(bench.operations.includes("create other")));
+  await bench.far.send({ status: "ok", id: held[0]!.header.id });
+  await bench.inSync();
+  assert.deepEqual(bench.operations.filter((each) => each !== "create other"), [
+    "delete d/",
+    "create d/",
+    "create d/f",
+  ]);
+});
+
 /** A file that is more than the window holds, and nothing that could be packed: it stops half-way. */
 async function halfWay(bench: SendBench, path: string): Promise<void> {
   const block = crypto.getRandomValues(new Uint8Array(65_536));

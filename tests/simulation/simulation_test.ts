@@ -58,6 +58,10 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
   [502201, "the check took what a user changed in a folder on its way for a promise of the move"],
   [506331, "the same, after a disk that had not let it go before"],
   [700300, "what a user put in the place of a file between two calls of its replacement was lost"],
+  [
+    710111,
+    "a file was sent into a folder that was just being deleted: a crash made the peer forget whose folder it was",
+  ],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 
