@@ -276,12 +276,15 @@ export class Applier {
       }
       return gone;
     }
-    if (row === null || row.state.kind === "folder") {
+    if (row === null) {
       this.#refuseOthers(path, owners);
       throw new MirrorError("not_owned", `${path} did not come from you: it was left as it is`);
     }
-    // A symlink or a special file in the place of the peer's file is this computer's own: the peer's file is gone already.
-    if (now.kind !== "file") return gone;
+    // What is of another kind is this computer's own: what the peer had here is gone already.
+    if (now.kind !== row.state.kind) {
+      group.toFlush.add(parent);
+      return gone;
+    }
     group.toFlush.add(parent);
     if (await this.#isOurs(path, now, row)) {
       const before = await this.#moveAside(path, aside, now);

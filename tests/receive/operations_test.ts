@@ -301,6 +301,26 @@ Deno.test("receive: a folder that is not empty is neither replaced by a file nor
   assert.equal(await Deno.readTextFile(`${bench.synced}/d/own`), "mine");
 });
 
+Deno.test("receive: a folder that was made a file by hand is gone for its sender, and the file stays", async () => {
+  await using bench = await ReceiveBench.open();
+  const anna = bench.link();
+  await anna.accepted(folder("create", "d"));
+  await Deno.remove(`${bench.synced}/d`);
+  await put(`${bench.synced}/d`, "mine");
+  await anna.accepted(folder("delete", "d"));
+  assert.equal(await Deno.readTextFile(`${bench.synced}/d`), "mine");
+  assert.equal(
+    (await anna.refused(folder("delete", "d"))).code,
+    "not_owned",
+    "now it has nothing here any more",
+  );
+  await anna.accepted(folder("create", "d"));
+  const names = await namesIn(bench.synced);
+  const copy = names.find((name) => name.includes(".conflict-"))!;
+  assert.deepEqual(names.filter((name) => name !== copy), ["d"]);
+  assert.equal(await Deno.readTextFile(`${bench.synced}/${copy}`), "mine");
+});
+
 Deno.test("receive: a folder that a file has come into in this moment is not kept for this computer's sake", async () => {
   await using bench = await ReceiveBench.open();
   const anna = bench.link();

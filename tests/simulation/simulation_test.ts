@@ -63,6 +63,7 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
     "a file was sent into a folder that was just being deleted: a crash made the peer forget whose folder it was",
   ],
   [713425, "the check took an empty file, made by hand after a power cut, for bytes that can be lost"],
+  [714442, "a folder that a user had made a file of could not be deleted by its sender, for ever"],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 
