@@ -23,6 +23,8 @@ interface Request {
 export class Witness {
   readonly #held = new Map<string, Set<Held>>();
   readonly #requests = new Map<string, Request>();
+  /** Paths where a user has put something in the place of what the peer had: there a deletion has nothing to do. */
+  readonly #own = new Set<string>();
   /** Tells by what the machine's disk knows a path: where names fold, all its spellings are one. */
   readonly #known: (path: string) => string;
 
@@ -63,7 +65,8 @@ export class Witness {
         this.#held.set(from + to.slice(path.length), new Set([null]));
       }
     }
-    if (kept === true) this.#held.delete(path);
+    if (wanted !== null) this.#own.delete(this.#known(path));
+    if (kept === true || this.#own.has(this.#known(path))) this.#held.delete(path);
     else if (wanted !== "folder") this.#held.set(path, new Set([wanted]));
   }
 
@@ -75,6 +78,7 @@ export class Witness {
   /** A user has changed a path here: nothing of what was promised can be expected of it and what is below. */
   touched(path: string): void {
     const touched = this.#known(path);
+    this.#own.add(touched);
     const concerns = (other: string) =>
       this.#known(other) === touched || this.#known(other).startsWith(`${touched}/`);
     for (const held of [...this.#held.keys()]) if (concerns(held)) this.#held.delete(held);
