@@ -87,9 +87,7 @@ export function pendingLines(rows: readonly PendingRow[]): string[] {
   return lines.flatMap((line, i) => {
     const { reason, attempts, nextAttemptMs, movedTo } = rows[i]!.pending;
     if (reason === null) {
-      return movedTo === null
-        ? [line]
-        : [line, `    it was moved: goes when ${showPath(movedTo)} has arrived`];
+      return movedTo === null ? [line] : [line, `    goes when ${showPath(movedTo)} has arrived`];
     }
     const next = nextAttemptMs === 0 ? "" : `, next at ${showTime(nextAttemptMs)}`;
     return [line, `    ${escapeText(reason)} (tried ${plural(attempts, "time")}${next})`];

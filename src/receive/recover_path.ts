@@ -1,6 +1,6 @@
 import type { FileStat, PathState } from "../domain/observation.ts";
 import type { Clock, FileTree } from "../domain/ports.ts";
-import { ancestorsOf, nameOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
+import { ancestorsOf, nameOf, parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Intent } from "../store/intents.ts";
 import { localNote, type LogEntry } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
@@ -55,7 +55,9 @@ async function recoverAt(parts: RecoverParts, intent: Intent): Promise<void> {
       store.log.add(recoveredNote(parts.clock.now(), path, state));
     });
   } else if (isDone || (now === null && reachable)) {
-    // What was there is out of its place, in a conflict copy, or an empty folder that was to give way: it was us.
+    // What was there is out of its place, in a conflict copy, or an empty folder that was to give way: it was us. A power cut now
+    // could bring it back, and without the row nobody would know whose it is.
+    await flushFolders(tree, [STAGING_FOLDER, parentOf(path) ?? ""]);
     store.synced.remove(peer, path);
   }
 }

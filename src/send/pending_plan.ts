@@ -35,7 +35,7 @@ export function noteChanges(
   );
   for (const { path, before, after, movedFrom } of changes) {
     const movedTo = after === null && before !== null
-      ? store.observed.otherPathOf(before.inode, before.device, path)
+      ? store.observed.otherOf(before, path)?.path ?? null
       : null;
     for (const peer of peers) {
       const step = stepFor(after, store.acked.get(peer, path));

@@ -514,7 +514,7 @@ export class Sender {
     const now = await tree.lstat(path);
     if (now === null || now.kind !== kind || store.observed.get(path) !== null) return false;
     // On a disk that folds names the old name still finds a file that was renamed only in case.
-    return store.observed.otherPathOf(now.inode, now.device, path) === null;
+    return store.observed.otherOf(now, path) === null;
   }
 
   async #deliver(

@@ -87,8 +87,7 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
 function noteDeparture(store: Store, peer: number, { path, action, state }: Settled, nowMs: number): void {
   const had = store.acked.get(peer, path);
   if (had === null || had.hash === state?.hash) return;
-  const row = action === "delete" && had.kind === "file" ? store.pending.get(peer, path) : null;
-  const counts = row !== null && row.action === "delete" && !row.confirmed && row.movedTo === null;
+  const counts = action === "delete" && had.kind === "file" && store.pending.countsAsDeletion(peer, path);
   store.departed.add(peer, path, had, counts, nowMs);
 }
 

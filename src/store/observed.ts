@@ -107,25 +107,20 @@ export class ObservedTable {
     ).map(toObservation);
   }
 
-  /** Another path at which the same inode is observed: where a file that vanished was moved to. */
-  otherPathOf(inode: number, device: number, path: RelativePath): RelativePath | null {
+  /**
+   * What is observed at another path with the same inode and of the same kind: where it was moved from or to, or something new that was
+   * given the number of what is gone.
+   */
+  otherOf(
+    { inode, device, kind }: Pick<FileStat, "inode" | "device" | "kind">,
+    path: RelativePath,
+  ): Observation | null {
     if (inode === 0) return null;
     const row = this.#db.get(
-      "SELECT path FROM observed WHERE inode = ? AND device = ? AND path <> ? AND held IS NULL LIMIT 1",
+      "SELECT * FROM observed WHERE inode = ? AND device = ? AND kind = ? AND path <> ? AND held IS NULL LIMIT 1",
       inode,
       device,
-      path,
-    );
-    return row && row["path"] as RelativePath;
-  }
-
-  /** What is observed at another path with the same inode. */
-  otherOf(inode: number, device: number, path: RelativePath): Observation | null {
-    if (inode === 0) return null;
-    const row = this.#db.get(
-      "SELECT * FROM observed WHERE inode = ? AND device = ? AND path <> ? AND held IS NULL LIMIT 1",
-      inode,
-      device,
+      kind,
       path,
     );
     return row && toObservation(row);

@@ -39,6 +39,14 @@ export interface PendingTotals {
   readonly bytes: number;
 }
 
+/**
+ * That a deletion is one half of a move: what was deleted is at another path, as the peer had it. The number of its inode alone does
+ * not say so: file systems give the numbers of what is gone to new files at once.
+ */
+const MOVED =
+  "EXISTS (SELECT 1 FROM observed o JOIN acked a ON a.peer = pending.peer AND a.path = pending.path " +
+  "WHERE o.path = pending.moved_to AND o.kind = a.kind " +
+  "AND (o.kind = 'folder' OR (o.size = a.size AND o.mtime_ms = a.mtime_ms)))";
 const WAITING = "peer = ? AND state = 'waiting' AND next_attempt_ms <= ?";
 
 /** The table `pending`. */
@@ -159,12 +167,22 @@ export class PendingTable {
   /** A page of the deletions of files that nobody has confirmed and that no move explains, after `after`, with what is deleted. */
   unconfirmedDeletions(peer: number, after: string, count: number): StatedPath[] {
     return this.#db.all(
-      "SELECT a.* FROM pending p JOIN acked a ON a.peer = p.peer AND a.path = p.path WHERE p.peer = ? AND p.path > ? " +
-        "AND p.action = 'delete' AND p.confirmed = 0 AND p.moved_to IS NULL AND a.kind = 'file' ORDER BY p.path LIMIT ?",
+      "SELECT b.* FROM pending JOIN acked b ON b.peer = pending.peer AND b.path = pending.path WHERE pending.peer = ? " +
+        "AND pending.path > ? AND pending.action = 'delete' AND pending.confirmed = 0 AND b.kind = 'file' " +
+        `AND NOT ${MOVED} ORDER BY pending.path LIMIT ?`,
       peer,
       after,
       count,
     ).map(toStatedPath);
+  }
+
+  /** Whether a path has a deletion that counts among what is deleted at once: nobody has confirmed it, and it is no half of a move. */
+  countsAsDeletion(peer: number, path: RelativePath): boolean {
+    return this.#db.get(
+      `SELECT 1 FROM pending WHERE peer = ? AND path = ? AND action = 'delete' AND confirmed = 0 AND NOT ${MOVED}`,
+      peer,
+      path,
+    ) !== null;
   }
 
   /** Size and mtime of the files that are to be created at a peer. */
@@ -183,7 +201,7 @@ export class PendingTable {
     const [low, high] = rangeBelow(folder);
     this.#db.run(
       "UPDATE pending SET state = 'held', code = ?, reason = ?, next_attempt_ms = 0 WHERE peer = ? AND action = 'delete' " +
-        "AND state <> 'held' AND confirmed = 0 AND moved_to IS NULL AND (path = ? OR (path >= ? AND path < ?))",
+        `AND state <> 'held' AND confirmed = 0 AND NOT ${MOVED} AND (path = ? OR (path >= ? AND path < ?))`,
       code,
       reason,
       peer,

@@ -141,9 +141,7 @@ export class Page implements Disposable {
         }
         const before = store.observed.get(path);
         let after = nextObservation(before, sighting);
-        const old = before === null && after !== null
-          ? store.observed.otherOf(after.inode, after.device, path)
-          : null;
+        const old = before === null && after !== null ? store.observed.otherOf(after, path) : null;
         if (old !== null && after !== null) after = withKnownHash(after, old);
         if (after === before && !(sighting.kind === "present" && sighting.distrusted)) continue;
         if (after === null) store.observed.remove(path);

@@ -153,12 +153,8 @@ class Look {
     }
     if (row !== null || stat === null || stat.inode === 0) return false;
     // A new name of something observed that differs in case only: on a disk that folds case the old name is gone.
-    const other = ledger.store.observed.otherPathOf(
-      stat.inode,
-      stat.device,
-      joinPath(place.path, name) as RelativePath,
-    );
-    return other !== null && other.toLowerCase() === joinPath(place.path, name).toLowerCase();
+    const path = joinPath(place.path, name) as RelativePath;
+    return ledger.store.observed.otherOf(stat, path)?.path.toLowerCase() === path.toLowerCase();
   }
 
   #absent(place: Place, rules: IgnoreRules, diskPath: string, row: Observation | null): void {

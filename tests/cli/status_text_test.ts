@@ -192,7 +192,7 @@ Deno.test("a pending path is a line, with its reason below", () => {
   const movedTo = parseRelativePath("docs/b.txt");
   assert.deepEqual(pendingLines([{ peer: "bert", pending: { ...moved, movedTo } }]), [
     "bert  waiting  delete    docs/a.txt",
-    "    it was moved: goes when docs/b.txt has arrived",
+    "    goes when docs/b.txt has arrived",
   ]);
   assert.deepEqual(pendingJson({ peer: "bert", pending }), {
     peer: "bert",

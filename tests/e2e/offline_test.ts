@@ -454,9 +454,9 @@ Deno.test("run --once does what can be done, ends by itself and says how it went
   await t.step("the way is free again: pending retry and --once do it", async () => {
     await Deno.remove(`${b.synced}/in the way`, { recursive: true });
     await a.ok("pending", "retry");
-    a.startOnce();
-    b.startOnce();
-    assert.deepEqual(await Promise.all([a.endOnce(), b.endOnce()]), [0, 0]);
+    const [ra, rb] = [a.startOnce(), b.startOnce()];
+    const codes = await Promise.all([a.endOnce(), b.endOnce()]);
+    assert.deepEqual(codes, [0, 0], `${said(ra)}\n${said(rb)}`);
     await assertMirrored(a.watched, b.synced, { deadlineMs: 0 });
   });
 

@@ -130,7 +130,7 @@ export class SendBench implements AsyncDisposable {
       const after = await this.#look(path);
       const movedFrom = after === null || before !== null
         ? null
-        : this.store.observed.otherPathOf(after.inode, after.device, path);
+        : this.store.observed.otherOf(after, path)?.path ?? null;
       changes.push({ path, before, after, movedFrom });
     }
     const creations = this.store.transaction(() => {
