@@ -1,10 +1,17 @@
-import type { TreeWatcher, WatchEvent } from "../domain/ports.ts";
-import { toWatchError } from "./file_errors.ts";
+import { FileError, type TreeWatcher, type WatchEvent } from "../domain/ports.ts";
+import { shownPath, toWatchError } from "./file_errors.ts";
 import { OutwardLinks } from "./outward_links.ts";
 import { PipeWatchdog } from "./pipe_watchdog.ts";
 
-/** Tells of changes below a folder of the disk, by way of `Deno.watchFs`. */
+/**
+ * Tells of changes below a folder of the disk, by way of `Deno.watchFs`.
+ *
+ * The runtime has one thread for all watchers of the process. Where that waits in a named pipe which is gone (see {@linkcode PipeWatchdog}),
+ * making another watcher, or closing one, would wait for ever too: this one is left as it is, and there is none until it is heard again.
+ */
 export class DiskWatcher implements TreeWatcher {
+  /** Why the process can have no watcher now. */
+  static #stuck: FileError | null = null;
   /** Linux says when a file that was open for writing is closed; the other systems don't. */
   readonly tellsClose = Deno.build.os === "linux";
   readonly #root: string;
@@ -16,10 +23,12 @@ export class DiskWatcher implements TreeWatcher {
   /** What was told and not yet taken. */
   readonly #told: WatchEvent[] = [];
   #isIterated = false;
+  #isStuck = false;
   #wake = Promise.withResolvers<void>();
 
   /** @throws {FileError} when the folder, or one below it, cannot be watched; the message says the way out. */
   constructor(root: string) {
+    if (DiskWatcher.#stuck !== null) throw DiskWatcher.#stuck;
     this.#root = root;
     this.#watchdog = PipeWatchdog.start(root);
     try {
@@ -30,6 +39,7 @@ export class DiskWatcher implements TreeWatcher {
       this.#watchdog?.close();
       throw toWatchError(error, root);
     }
+    if (this.#watchdog !== null) this.#watchdog.onStuck = () => this.#leave();
     this.#links = Deno.build.os === "linux" ? this.#watchLinks(root) : null;
   }
 
@@ -50,15 +60,31 @@ export class DiskWatcher implements TreeWatcher {
   }
 
   close(): void {
-    this.#watchdog?.hold();
+    if (this.#watchdog?.hold() === false) this.#leave();
+    if (!this.#isStuck) this.#closeRuntime();
+    // The runtime closes it only when the iteration has ended.
+    if (!this.#isIterated) this.#watchdog?.close();
+  }
+
+  #closeRuntime(): void {
     void this.#links?.close();
     try {
       this.#watcher.close();
     } catch {
       // It has ended by itself.
     }
-    // The runtime closes it only when the iteration has ended.
-    if (!this.#isIterated) this.#watchdog?.close();
+  }
+
+  /** Nothing is heard of it any more, and nothing can be done about that. */
+  #leave(): void {
+    if (this.#isStuck) return;
+    this.#isStuck = true;
+    DiskWatcher.#stuck = new FileError(
+      "io",
+      `the system's watcher waits in a named pipe that was made in ${shownPath(this.#root)} and is gone: ` +
+        "start MirrorSync again; until then changes are found by looking through the folder every few seconds",
+    );
+    this.#wake.resolve();
   }
 
   async *[Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent> {
@@ -73,6 +99,7 @@ export class DiskWatcher implements TreeWatcher {
     try {
       while (true) {
         yield* this.#told.splice(0);
+        if (this.#isStuck) throw DiskWatcher.#stuck;
         if (isOver) break;
         if (this.#told.length > 0) continue;
         this.#wake = Promise.withResolvers();
@@ -80,7 +107,7 @@ export class DiskWatcher implements TreeWatcher {
       }
       await reading;
     } finally {
-      await this.#links?.close();
+      if (!this.#isStuck) await this.#links?.close();
       this.#watchdog?.close();
     }
   }
@@ -100,6 +127,11 @@ export class DiskWatcher implements TreeWatcher {
         throw toWatchError(error, this.#root);
       }
       if (next.done) return;
+      if (this.#isStuck) {
+        // Somebody had the pipe open after all, and has closed it: from now on watchers work again.
+        DiskWatcher.#stuck = null;
+        return this.#closeRuntime();
+      }
       if (this.#watchdog?.hears(next.value)) continue;
       const event = this.#translate(next.value);
       if (event !== null) this.#tell(event);

@@ -9,6 +9,8 @@ const CHECK_WITH_PIPES_MS = 40;
 const MISSED_WITH_PIPES = 1;
 /** So many, although known pipes were opened: it waits in another one. */
 const MISSED_AT_ALL = 8;
+/** So often in a row no pipe was found in which it waits: then that has no name any more, and nobody can open its other end. */
+const SEARCHES = 3;
 /** What tidies up temporary files must not take ours for forgotten: it gets a new date this often. */
 const BEATS_PER_DATE = 12_000;
 
@@ -31,6 +33,10 @@ export class PipeWatchdog {
   #missed = 0;
   #isClosed = false;
   #beats = 0;
+  /** Searches in a row that have found no pipe to be freed from, while nothing was heard. */
+  #vain = 0;
+  /** Called when it cannot be freed. */
+  onStuck: () => void = () => {};
   /** Where pipes were when the watcher was last seen stuck. */
   #pipes: string[] = [];
   /** Their ends that are open, so that the watcher need not wait. */
@@ -68,9 +74,12 @@ export class PipeWatchdog {
   /**
    * Sees to it that the watcher is not held up while it is being closed, as closing waits for it: the pipes that it may wait in get
    * somebody at their other end, until {@linkcode close}.
+   *
+   * @returns Whether it can be closed. Not when nothing was heard of it for a second or two, and no pipe is there that it could wait in.
    */
-  hold(): void {
+  hold(): boolean {
     const pipes = this.#heard ? this.#pipes : findPipes(this.#root);
+    if (!this.#heard && this.#missed > 0 && pipes.length === 0 && this.#released.length === 0) return false;
     for (const path of pipes) {
       try {
         this.#held.push(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
@@ -78,6 +87,7 @@ export class PipeWatchdog {
         // It is gone, or may not be opened: then the watcher is not in there.
       }
     }
+    return true;
   }
 
   close(): void {
@@ -100,6 +110,7 @@ export class PipeWatchdog {
 
   async #check(): Promise<void> {
     this.#missed = this.#heard ? 0 : this.#missed + 1;
+    if (this.#heard) this.#vain = 0;
     this.#heard = false;
     const isThrough = this.#heardBeat;
     this.#heardBeat = false;
@@ -124,7 +135,9 @@ export class PipeWatchdog {
       this.#released.push(...releasePipe(path));
     }
     this.#pipes = pipes;
-    this.#missed = 0;
+    this.#vain = this.#released.length > 0 || this.#heard ? 0 : this.#vain + 1;
+    if (this.#vain >= SEARCHES) this.onStuck();
+    else this.#missed = 0;
     if (this.#isClosed) { for (const pipe of this.#released.splice(0)) closeSync(pipe); }
   }
 
