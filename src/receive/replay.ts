@@ -164,6 +164,17 @@ export class Replay {
     if (now !== null && found === "lost") await tree.unlink(aside);
   }
 
+  /** What is left of a version that nobody was told of goes if it cannot be brought back now: its sender sends it again. */
+  async #restoreBegun(entry: JournalEntry, content: Uint8Array, now: FileStat | null): Promise<void> {
+    try {
+      await restore(this.#parts, entry, content, now);
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      await this.#parts.tree.unlink(entry.path);
+      await flushFolders(this.#parts.tree, [parentOf(entry.path) ?? ""]);
+    }
+  }
+
   async #replayBegun(read: ReadEntry): Promise<void> {
     const { tree, store } = this.#parts;
     const { entry, entry: { path, peer, state } } = read;
@@ -175,7 +186,7 @@ export class Replay {
       const row = store.synced.get(peer, path);
       const isBefore = now === null || (row !== null && sameMark(now, row));
       if (found === "whole") await tree.flushFile(path);
-      else if (found === "lost" && !isBefore) await restore(this.#parts, entry, content, now);
+      else if (found === "lost" && !isBefore) await this.#restoreBegun(entry, content, now);
     }
     await recoverPath(this.#parts, entry);
   }

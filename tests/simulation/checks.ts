@@ -60,7 +60,7 @@ export function differences(from: Machine, to: Machine, touched: ReadonlySet<str
 
 /**
  * Where names fold, a folder that cannot go because it holds something of this computer's user keeps its spelling, and takes in what
- * comes under another one. Tells for such paths under which spelling they are there.
+ * comes under another one. So does one whose making a failing disk let nobody know of. Tells for such paths under which spelling they are there.
  */
 function respellings(
   wanted: ReadonlyMap<string, string>,
@@ -78,7 +78,7 @@ function respellings(
     const other = spelt.get(foldAll(path));
     if (there.has(path) || other === undefined) continue;
     const top = foldAll(path).split("/")[0]!;
-    if (to.wasRolledBack || held.has(top)) found.set(path, other);
+    if (to.wasRolledBack || to.everHadBadDisk || held.has(top)) found.set(path, other);
   }
   return found;
 }

@@ -56,6 +56,8 @@ export class Machine {
   wasRolledBack = false;
   /** Whether a disk has failed since the program was started: then what it could not remove from staging waits for the next start. */
   hadBadDisk = false;
+  /** Whether one has ever failed. */
+  everHadBadDisk = false;
   /** Whether the program is to run: a machine that is up starts it again when it fails to start. */
   isUp = false;
   #backup: Backup | null = null;

@@ -372,13 +372,13 @@ class Run {
         return this.#machines[happens.on].takeBackup();
       case "io errors": {
         const { troubles } = this.#machines[happens.on];
-        this.#machines[happens.on].hadBadDisk = true;
+        this.#machines[happens.on].hadBadDisk = this.#machines[happens.on].everHadBadDisk = true;
         troubles.ioUntilMs = nowMs + happens.forMs;
         troubles.ioProbability = happens.probability;
         return;
       }
       case "full disk":
-        this.#machines[happens.on].hadBadDisk = true;
+        this.#machines[happens.on].hadBadDisk = this.#machines[happens.on].everHadBadDisk = true;
         this.#machines[happens.on].troubles.fullUntilMs = nowMs + happens.forMs;
         return;
       case "slow disk":

@@ -65,6 +65,15 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
   [713425, "the check took an empty file, made by hand after a power cut, for bytes that can be lost"],
   [714442, "a folder that a user had made a file of could not be deleted by its sender, for ever"],
   [707056, "a deletion that a start had recovered came back after a power cut, as nobody's file"],
+  [706855, "the witness took the move of a folder for one of what had been moved out of it before"],
+  [
+    710232,
+    "what a power cut left of a file could not be brought back on a full disk, and stayed as nobody's",
+  ],
+  [
+    719882,
+    "the checks did not know that a failing disk can leave a folder in its earlier spelling, where names fold",
+  ],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 

@@ -61,7 +61,8 @@ export class Witness {
     const { path, action, wanted, from, moved } = request;
     if (action === "move" && from !== null) {
       for (const [to, held] of moved) {
-        this.#held.set(to, new Set(held));
+        // Where nothing was any more, because it had been moved by itself before, the move of its folder brings nothing.
+        if ([...held].some((state) => state !== null)) this.#held.set(to, new Set(held));
         this.#held.set(from + to.slice(path.length), new Set([null]));
       }
     }
