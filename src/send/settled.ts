@@ -116,7 +116,11 @@ export function recordFailure(
 ): void {
   const { path, reply } = settled;
   const still = reply === STILL_THERE;
-  if (still) store.pending.remove(peer.number, path);
+  if (still) {
+    // It may have been seen meanwhile, and then it has a row of its own.
+    if (store.observed.get(path) === null) store.pending.remove(peer.number, path);
+    else replanPath(store, peer.number, path, nowMs);
+  }
   // A step on the way (what was in the way could not be deleted) may have no row of its own: the path that waits has one.
   const others = settled.action === "delete" ? waitingForIt.filter((waiting) => waiting !== path) : [];
   for (const failed of still ? others : [path, ...others]) {

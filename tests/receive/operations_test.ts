@@ -436,6 +436,19 @@ Deno.test("receive: a file that appears between the look and the link is kept as
   assert.equal((await filesWithContent(bench.synced, "mine")).length, 1);
 });
 
+Deno.test("receive: a time that a user gives a file right after it came is taken back", async () => {
+  await using bench = await ReceiveBench.open();
+  let touched = false;
+  bench.tree.after = async ({ method, args }) => {
+    if (touched || method !== "link" || args[1] !== "a.txt") return;
+    touched = true;
+    await Deno.utime(`${bench.synced}/a.txt`, new Date(0), new Date(0));
+  };
+  await bench.link().accepted(operation("create", "a.txt", "theirs"), "theirs");
+  assert.equal(touched, true);
+  assert.equal((await Deno.stat(`${bench.synced}/a.txt`)).mtime?.getTime(), MTIME_MS);
+});
+
 Deno.test("receive: where the file system has no links, renames do", async () => {
   await using bench = await ReceiveBench.open();
   bench.tree.before = ({ method }) => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { FileError } from "../../src/domain/ports.ts";
 import type { RelativePath } from "../../src/domain/relative_path.ts";
+import { recordFailure, STILL_THERE } from "../../src/send/settled.ts";
 import { SystemClock } from "../../src/system/system_clock.ts";
 import { EXTENSIONS } from "../../src/wire/hello.ts";
 import { parseListing, rootDigest, treeDigests } from "../../src/wire/tree_digest.ts";
@@ -458,6 +459,32 @@ Deno.test("send: a path that the database does not know but that is on the disk 
   await eventually("done", () => assert.deepEqual(bench.store.pending.list(bench.peer), []));
   assert.deepEqual(bench.operations, ["delete gone"]);
   assert.notEqual(bench.acked("there"), null);
+});
+
+Deno.test("send: a path that is seen again just when its deletion is called off stays pending", async () => {
+  await using bench = await SendBench.open();
+  const path = "f" as RelativePath;
+  const old = { kind: "file", sizeBytes: 3, mtimeMs: 0, executable: false, hash: sha256("old") } as const;
+  bench.store.acked.put(bench.peer, path, old);
+  await bench.write("f", "made again");
+  await bench.observe("f");
+  const called = {
+    path,
+    action: "delete",
+    id: "",
+    state: null,
+    read: null,
+    wireBytes: 0,
+    chunks: null,
+  } as const;
+  const route = { store: bench.store, peer: { number: bench.peer, name: "bert" }, name: "anna" };
+  bench.store.transaction(() =>
+    recordFailure(route, { ...called, reply: STILL_THERE, silent: true }, [], Date.now(), () => 0.5)
+  );
+  assert.equal(bench.store.pending.get(bench.peer, path)?.action, "update");
+  bench.attach();
+  await bench.inSync();
+  assert.deepEqual(bench.operations, ["update f"]);
 });
 
 Deno.test("send: a file that changes while it is read is looked at again and not sent half", async () => {
