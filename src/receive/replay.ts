@@ -5,7 +5,7 @@ import { parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_
 import type { Intent } from "../store/intents.ts";
 import type { JournalRow } from "../store/journals.ts";
 import { localNote } from "../store/log.ts";
-import { sameMark } from "./apply.ts";
+import { asDoubtful, isDoubtful, sameMark } from "./apply.ts";
 import { type JournalEntry, type ReadEntry, readJournal } from "./journal_format.ts";
 import { flushFolders } from "./flush_folders.ts";
 import { lookAgain } from "./look_again.ts";
@@ -152,7 +152,10 @@ export class Replay {
     }
     await restore(this.#parts, entry, content, found === "other" ? null : now);
     const disk = await markOf(tree, path, state, clock);
-    if (disk !== null) store.synced.put({ path, peer, state, disk });
+    if (disk === null) return;
+    // What was not acknowledged then is settled by the inspection, which tells of it too.
+    const restored = { path, peer, state, disk };
+    store.synced.put(isDoubtful(row) ? asDoubtful(restored) : restored);
   }
 
   /** A newer version had begun to replace this one, which a power cut took: what is left of it is nobody's edit. */

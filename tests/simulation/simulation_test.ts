@@ -75,6 +75,7 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
     "the checks did not know that a failing disk can leave a folder in its earlier spelling, where names fold",
   ],
   [800587, "a file that was made again just when its deletion was called off was not sent any more"],
+  [810050, "what was brought back after a crash, and had not been acknowledged before it, was in no log"],
   [804335, "a time that a user gave a file right after it came was never brought in line again"],
   [804737, "the same"],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
