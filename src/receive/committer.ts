@@ -113,7 +113,7 @@ export class Committer {
   /** What is in the trash although its row could not be written. */
   #unrecordedTrash: NewTrashed[] = [];
   readonly #trash: Trash | null;
-  readonly #settleMoves: (path: RelativePath) => Promise<void>;
+  readonly #settle: (path: RelativePath) => Promise<void>;
 
   constructor(
     parts: {
@@ -124,13 +124,13 @@ export class Committer {
       folding: Folding;
       /** Where a peer's deletions and replaced versions go; `null`: nowhere. */
       trash: Trash | null;
-      /** Brings moves to their end that the disk had refused, as far as they concern a path. */
-      settleMoves: (path: RelativePath) => Promise<void>;
+      /** Brings to its end what the disk had refused, a move or a recovery, as far as it concerns a path. */
+      settle: (path: RelativePath) => Promise<void>;
       onEvent: EventSink;
     },
   ) {
     this.#tree = parts.tree;
-    this.#settleMoves = parts.settleMoves;
+    this.#settle = parts.settle;
     this.#store = parts.store;
     this.#staging = parts.staging;
     this.#clock = parts.clock;
@@ -278,7 +278,7 @@ export class Committer {
     try {
       this.#recordUnrecorded();
       await this.#staging.ensure();
-      for (const step of steps) await this.#guard(step, () => this.#settleMoves(step.work.operation.path));
+      for (const step of steps) await this.#guard(step, () => this.#settle(step.work.operation.path));
       this.#store.snapshot(() => {
         for (const step of steps) {
           const { peer, operation } = step.work;

@@ -18,6 +18,7 @@ import type { TransferProgress } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import type { Link } from "../link/link.ts";
 import type { Store } from "../store/store.ts";
+import type { StatedPath } from "../store/acked.ts";
 import { frameBytes } from "../wire/frame.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
 import { checkHash } from "./check_hash.ts";
@@ -28,6 +29,7 @@ import { inspectSynced } from "./inspect.ts";
 import { MAX_PIECE_BYTES } from "./piece.ts";
 import { Quota, type Room } from "./quota.ts";
 import { recoverCommits } from "./recover.ts";
+import type { Replay } from "./replay.ts";
 import { Partials } from "./partials.ts";
 import { type Staged, Staging } from "./staging.ts";
 import { type Move, Mover } from "./move.ts";
@@ -53,6 +55,8 @@ const MAX_REFUSED = 4096;
 const SPARE_BYTES = 16 * 1024 * 1024;
 /** How long a reading of the free space is good. */
 const FREE_SPACE_MS = 500;
+/** How often what a crash has taken is tried to be brought back when the disk has refused it. */
+const REPLAY_MS = 30_000;
 
 /** What belongs to one link on the receiving side. */
 interface Intake {
@@ -98,8 +102,9 @@ export class Receiver {
   readonly #copies = new Map<RelativePath, string>();
   /** The large files that come in one frame. */
   readonly #streams = new Set<() => TransferProgress>();
-  /** Whether what a crash has left at a path could not be brought back for now. */
-  readonly #waits: (path: RelativePath) => boolean;
+  /** Knows what a crash has taken and could not be brought back for now. */
+  readonly #replay: Replay;
+  #cancelReplay: () => void = () => {};
   readonly folding: Folding;
   #room: { bytes: number | null; atMs: number } | null = null;
 
@@ -109,10 +114,10 @@ export class Receiver {
     partials: Partials,
     folding: Folding,
     trash: Trash | null,
-    waits: (path: RelativePath) => boolean,
+    replay: Replay,
   ) {
     this.#parts = parts;
-    this.#waits = waits;
+    this.#replay = replay;
     this.#staging = staging;
     this.#partials = partials;
     this.#trash = trash;
@@ -121,9 +126,13 @@ export class Receiver {
     this.#committer = new Committer({
       ...parts,
       ...{ staging, folding, trash },
-      settleMoves: (path) => this.#mover.settle(path),
+      settle: async (path) => {
+        await this.#replay.settle(path);
+        await this.#mover.settle(path);
+      },
     });
     this.#quota = new Quota(parts.store, parts.quotaBytes);
+    this.#replayLater();
   }
 
   /** Opens the staging folder and brings to an end what a crash interrupted. */
@@ -131,25 +140,26 @@ export class Receiver {
     const staging = new Staging(parts.tree, parts.random);
     await staging.ensure();
     const trash = parts.trash === null ? null : await Trash.open({ ...parts, limits: parts.trash });
-    const waits = await recoverCommits({ ...parts, staging, trash });
+    const replay = await recoverCommits({ ...parts, staging, trash });
     const partials = new Partials(parts);
     await partials.sweep();
     const folding = await staging.probeFolding();
     await staging.tidy();
-    return new Receiver(parts, staging, partials, folding, trash, waits);
+    return new Receiver(parts, staging, partials, folding, trash, replay);
   }
 
   /** Looks for what was edited or deleted by hand in `synced/`; see {@linkcode inspectSynced}. */
   async inspect(peer: { readonly number: number; readonly name: string }): Promise<void> {
     const { tree, store, clock, onEvent } = this.#parts;
     const pause = () => new Promise<void>((resolve) => clock.after(0, resolve));
-    const found = await this.#committer.exclusive(() =>
-      inspectSynced({
+    const found = await this.#committer.exclusive(async () => {
+      await this.#replay.again();
+      return await inspectSynced({
         ...{ tree, store, clock, pause },
         peer: peer.number,
-        waits: (path) => this.#waits(path) || this.#mover.isOpen(path),
-      })
-    );
+        waits: (path) => this.#replay.waits(path) || this.#mover.isOpen(path),
+      });
+    });
     for (const { path, copy } of found.edited) {
       this.#copies.set(path, copy);
       onEvent({
@@ -244,7 +254,19 @@ export class Receiver {
 
   /** To be called when nothing comes any more: what was committed becomes durable without its journal. */
   close(): Promise<void> {
+    this.#cancelReplay();
     return this.#committer.close();
+  }
+
+  /** What a crash has taken and the disk did not let be brought back is tried again until all of it is there. */
+  #replayLater(): void {
+    if (this.#replay.isOver) return;
+    this.#cancelReplay = this.#parts.clock.after(REPLAY_MS, () => {
+      void this.#committer.exclusive(() => this.#replay.again()).catch((error) => {
+        const message = `what a crash has taken could not be brought back: ${messageOf(error)}`;
+        this.#parts.onEvent({ kind: "problem", level: "warning", message });
+      }).then(() => this.#replayLater());
+    });
   }
 
   /** Waits until something in the staging folder was freed. Never rejects: what could not be freed is swept another time. */
@@ -607,10 +629,9 @@ export class Receiver {
     const answer = (async () => {
       try {
         if (header["action"] === "tree") await this.inspect(link.peer);
-        const { store } = this.#parts;
         const make = header["action"] === "tree" ? answerTree : answerBuckets;
         const { fields, content } = await this.#committer.exclusive(() =>
-          Promise.resolve(make(store, link.peer.number, header))
+          Promise.resolve(make(this.#held(link.peer.number), header))
         );
         link.reply({ status: "ok", id, ...fields }, content);
       } catch (error) {
@@ -623,6 +644,11 @@ export class Receiver {
     intake.unanswered.add(answer);
     intake.questions.add(answer);
     while (intake.questions.size >= MAX_QUESTIONS) await Promise.race(intake.questions);
+  }
+
+  /** What a peer has here. What a crash has taken and was not brought back yet is not: so its sender knows that it is not safe. */
+  *#held(peer: number): Iterable<StatedPath> {
+    for (const entry of this.#parts.store.synced.each(peer)) if (!this.#replay.lacks(entry.path)) yield entry;
   }
 
   /** Beginnings of other files, and then what is in the trash, go before a file that comes now is refused. */

@@ -1,4 +1,4 @@
-import { type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
+import { STAGING_FOLDER } from "../domain/relative_path.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import { localNote } from "../store/log.ts";
 import { flushFolders, foldersAbove } from "./flush_folders.ts";
@@ -12,9 +12,9 @@ import { Replay } from "./replay.ts";
  * After a crash: finds out for every commit that was begun whether it happened, so that our own write is never taken for an edit
  * by hand, and gives back whatever was put aside and not settled. Then the staging folder is swept.
  *
- * @returns Tells of a path whether it could not be brought back for now: nothing may be concluded from what is there.
+ * @returns Knows what could not be brought back for now, and tries again.
  */
-export async function recoverCommits(parts: RecoverParts): Promise<(path: RelativePath) => boolean> {
+export async function recoverCommits(parts: RecoverParts): Promise<Replay> {
   const { store, staging, clock } = parts;
   await recoverMoves(parts);
   const begun = store.intents.list();
@@ -42,7 +42,7 @@ export async function recoverCommits(parts: RecoverParts): Promise<(path: Relati
       ),
     );
   }
-  return (path) => replay.waits(path);
+  return replay;
 }
 
 /**

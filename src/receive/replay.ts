@@ -13,16 +13,20 @@ import { hasRealParents, type RecoverParts, recoverPath } from "./recover_path.t
 import { markOf } from "./mark_of.ts";
 import { freeConflictPath } from "./staging.ts";
 
+/** The shortest time between two attempts for the sake of one path; each reads the journals. */
+const AGAIN_MS = 5_000;
+
 /**
  * After a crash: looks for every file in the journals whether its content has reached the disk, brings back from the journal what
  * a power cut has taken, and flushes what is there. Edits by hand are left to the inspection, which keeps them.
  */
 export class Replay {
   readonly #parts: RecoverParts;
-  readonly #journals: readonly JournalRow[];
+  #journals: readonly JournalRow[];
   /** Where commits that had begun keep old versions, by the path that these come from. */
   readonly #asides = new Map<RelativePath, string>();
   readonly #failures = new Map<string, FileError>();
+  #triedAtMs = 0;
   /** What could not be brought back from them now; `null` when not even that is known. */
   #waiting: Set<RelativePath> | null = new Set();
 
@@ -59,9 +63,55 @@ export class Replay {
     return paths;
   }
 
-  /** Whether a path still has to be brought back at the next start. */
+  /** Whether a path still has to be brought back: nothing may be concluded from what is there. */
   waits(path: RelativePath): boolean {
     return this.#waiting === null || this.#waiting.has(path);
+  }
+
+  /** Whether it is known of a path that its version is not there yet, although it was acknowledged. */
+  lacks(path: RelativePath): boolean {
+    return this.#waiting !== null && this.#waiting.has(path);
+  }
+
+  /** Whether everything has been brought back. */
+  get isOver(): boolean {
+    return this.#failures.size === 0;
+  }
+
+  /** Tries again to bring back what the disk had refused; to be called while nothing is being committed. */
+  async again(): Promise<void> {
+    if (this.isOver) return;
+    const { store, clock } = this.#parts;
+    const before = this.#waiting;
+    this.#journals = store.journals.list().filter(({ name }) => this.#failures.has(name));
+    this.#failures.clear();
+    this.#waiting = new Set();
+    await this.#each(async (read) => {
+      if (before === null || before.has(read.entry.path)) await this.#replayCommitted(read);
+    });
+    this.#triedAtMs = clock.monotonic();
+    for (const { name } of this.#journals) {
+      if (this.#failures.has(name)) continue;
+      store.journals.remove(name);
+      const path = `${STAGING_FOLDER}/${name}`;
+      store.log.add(
+        localNote(clock.now(), "journal", path, "recovered", "what was left in it has been brought back"),
+      );
+      await this.#guard(name, () => this.#parts.tree.unlink(path), () => {});
+    }
+  }
+
+  /**
+   * Brings back what waits at a path, before anything else is put there. Other operations may be under way on paths that do not wait.
+   *
+   * @throws {FileError} when the disk refuses it still.
+   */
+  async settle(path: RelativePath): Promise<void> {
+    if (!this.lacks(path)) return;
+    if (this.#parts.clock.monotonic() - this.#triedAtMs >= AGAIN_MS) await this.again();
+    if (!this.lacks(path)) return;
+    const [failure] = this.#failures.values();
+    throw failure!;
   }
 
   /**
@@ -71,6 +121,7 @@ export class Replay {
    */
   end(): Set<string> {
     const { store, clock } = this.#parts;
+    this.#triedAtMs = clock.monotonic();
     const needed = new Set<string>();
     for (const { name } of this.#journals) {
       const failure = this.#failures.get(name);
@@ -82,8 +133,7 @@ export class Replay {
       needed.add(path);
       // What had only begun has been dealt with: from now on an entry counts only while its row is there.
       store.journals.setCommitted(name, Number.MAX_SAFE_INTEGER);
-      const message =
-        `not everything in it could be brought back, it is tried again at the next start: ${failure.message}`;
+      const message = `not everything in it could be brought back, it is tried again: ${failure.message}`;
       store.log.add(localNote(clock.now(), "journal", path, failure.code, message));
     }
     return needed;
@@ -234,9 +284,13 @@ async function restore(
     staged.handle.setTimes(state.mtimeMs);
     if (state.executable) staged.handle.setExecutable(true);
     await staged.handle.flush();
-  } finally {
+  } catch (error) {
     staged.handle.close();
+    // It would take the room that is missing, once more with every attempt.
+    await tree.unlink(staged.path);
+    throw error;
   }
+  staged.handle.close();
   // What stands there is ours or empty; where nothing does, nothing that comes in between is replaced.
   if (now === null) await place(tree, staged.path, path);
   else await tree.rename(staged.path, path);

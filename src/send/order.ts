@@ -220,9 +220,7 @@ export class Order {
     }
     if (!this.#mayDelete()) return false;
     // The file lives on under another name: the old copy stays until the peer has the new one.
-    if (row.movedTo !== null && this.#store.pending.get(this.#peer, row.movedTo)?.state === "waiting") {
-      return false;
-    }
+    if (row.movedTo !== null && this.#isComing(row.movedTo)) return false;
     if (row.kind === "file") return true;
     for (const { path } of this.#store.acked.below(this.#peer, row.path)) {
       if (this.#inFlight.get(path)?.action !== "delete") return false;
@@ -232,6 +230,12 @@ export class Order {
       if (action !== "delete" && isBelow(path, row.path)) return false;
     }
     return true;
+  }
+
+  /** Whether a path waits to be sent. What is in a folder that was refused may itself be waiting for the deletion that asks. */
+  #isComing(path: RelativePath): boolean {
+    const stateOf = (path: RelativePath) => this.#store.pending.get(this.#peer, path)?.state;
+    return stateOf(path) === "waiting" && ancestorsOf(path).every((folder) => stateOf(folder) !== "refused");
   }
 }
 

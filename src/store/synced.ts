@@ -133,10 +133,6 @@ export class SyncedTable {
     return Number(this.#db.get("SELECT bytes FROM synced_bytes WHERE peer = ?", peer)?.["bytes"] ?? 0);
   }
 
-  countOf(peer: number): number {
-    return Number(this.#db.get("SELECT count(*) AS n FROM synced WHERE peer = ?", peer)!["n"]);
-  }
-
   count(): { files: number; folders: number; bytes: number } {
     const row = this.#db.get(
       "SELECT sum(kind = 'file') AS files, sum(kind = 'folder') AS folders, sum(size) AS bytes FROM synced",

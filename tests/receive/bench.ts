@@ -73,11 +73,13 @@ export class ReceiveBench implements AsyncDisposable {
     folder: string,
     quotaBytes: number | null,
     removeFolder: (() => Promise<void>) | null,
+    before?: HookedTree["before"],
   ): Promise<ReceiveBench> {
     const disk = new VolatileTree(`${folder}/synced`, { path: HOME_TRASH, at: `${folder}/trash` });
     const tree = new HookedTree(disk);
     const bench = new ReceiveBench(folder, new Store(`${folder}/db.sqlite`), disk, tree, removeFolder);
     bench.quotaBytes = quotaBytes;
+    if (before !== undefined) tree.before = before;
     bench.receiver = await bench.openReceiver(tree);
     return bench;
   }
@@ -97,18 +99,22 @@ export class ReceiveBench implements AsyncDisposable {
     });
   }
 
-  /** Another process on the same folder and database: the one before has died. */
-  async restarted(quotaBytes = this.quotaBytes): Promise<ReceiveBench> {
+  /**
+   * Another process on the same folder and database: the one before has died.
+   *
+   * @param before Is told of each call into the file system from its start on.
+   */
+  async restarted(quotaBytes = this.quotaBytes, before?: HookedTree["before"]): Promise<ReceiveBench> {
     this.clock.die();
     this.store[Symbol.dispose]();
-    return await ReceiveBench.#on(this.folder, quotaBytes, null);
+    return await ReceiveBench.#on(this.folder, quotaBytes, null, before);
   }
 
   /** Another process after the power was cut. */
-  async rebooted(remains: Remains): Promise<ReceiveBench> {
+  async rebooted(remains: Remains, before?: HookedTree["before"]): Promise<ReceiveBench> {
     this.clock.die();
     await this.disk.cutPower(remains);
-    return await this.restarted();
+    return await this.restarted(this.quotaBytes, before);
   }
 
   /** A full link from a peer; with no extensions one without hello. */

@@ -33,7 +33,7 @@ Deno.test("inspect: what nobody touched stays, and is not read", async () => {
   await bench.receiver.inspect(bench.anna);
   assert.deepEqual(reads, []);
   assert.deepEqual(await namesIn(bench.synced), ["d", "d/a", "d/b", "empty", "top"]);
-  assert.equal(bench.store.synced.countOf(bench.anna.number), 5);
+  assert.equal([...bench.store.synced.each(bench.anna.number)].length, 5);
 });
 
 Deno.test("inspect: an edited file becomes a conflict copy and is to be fetched again", async () => {

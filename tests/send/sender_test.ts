@@ -144,6 +144,37 @@ Deno.test("send: a moved file whose new name is refused for good does not stay f
   await eventually("the old name is deleted", () => assert.ok(bench.operations.includes("delete old")));
 });
 
+Deno.test("send: what was moved into a folder that is refused is deleted under its old name all the same", async () => {
+  const clock = new ManualClock();
+  await using bench = await SendBench.open(clock);
+  await bench.write("old/file", "content");
+  await bench.observe("old", "old/file");
+  bench.attach({ folding: { case: true, unicode: false } });
+  await bench.inSync();
+  let there = true;
+  bench.answer = ({ header }) => {
+    if (header.action === "delete" && header.path === "old") there = false;
+    return header.path === "OLD" && there
+      ? { status: "error", code: "unsupported_name", message: "there is `old`" }
+      : header.action === "move"
+      ? { status: "error", code: "cannot_move", message: "no" }
+      : { status: "ok" };
+  };
+  await Deno.rename(`${bench.watched}/old`, `${bench.watched}/OLD`);
+  // The old names cannot be looked at for so long that the new one is sent beside them.
+  await bench.observe("OLD");
+  await clock.advance(10_000);
+  await eventually("it is refused", () => assert.equal(bench.row("OLD")?.state, "refused"));
+  await bench.observe("OLD/file", "old", "old/file");
+  await bench.inSync();
+  assert.deepEqual(bench.operations.slice(-4), [
+    "delete old/file",
+    "delete old/",
+    "create OLD/",
+    "create OLD/file",
+  ]);
+});
+
 Deno.test("send: refusals that last stay in pending with their reason; others are tried again, with attempts", async () => {
   const clock = new ManualClock();
   await using bench = await SendBench.open(clock);
