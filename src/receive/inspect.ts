@@ -47,24 +47,13 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
     after = page.at(-1)!.path;
     const changes: (() => void)[] = [];
     const renamedIn = new Set<string>();
+    const gone: RelativePath[] = [];
     for (const row of page) {
       if (parts.waits(row.path)) continue;
       const verdict = await inspectOne(parts, row, folders);
       if (verdict === "same") continue;
       if (verdict === "gone") {
-        vanished.push(row.path);
-        changes.push(() => {
-          store.synced.remove(peer, row.path);
-          store.log.add(
-            localNote(
-              clock.now(),
-              "vanished",
-              row.path,
-              "vanished",
-              "deleted here by hand: it is fetched again",
-            ),
-          );
-        });
+        gone.push(row.path);
       } else if ("copy" in verdict) {
         edited.push({ path: row.path, copy: verdict.copy });
         renamedIn.add(parentOf(row.path) ?? "");
@@ -87,7 +76,19 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
         });
       }
     }
-    for (const folder of renamedIn) await flushIfPossible(parts.tree, folder);
+    // So that a copy is where the log says. If it cannot be, a power cut may bring it back to its old place, as what it is: an edit.
+    for (const folder of renamedIn) await isFlushed(parts.tree, [folder]);
+    // Without their rows nobody would know whose they are if a power cut brought them back.
+    if (gone.length > 0 && await isFlushed(parts.tree, foldersAbove(...gone))) {
+      for (const path of gone) {
+        vanished.push(path);
+        changes.push(() => {
+          store.synced.remove(peer, path);
+          const message = "deleted here by hand: it is fetched again";
+          store.log.add(localNote(clock.now(), "vanished", path, "vanished", message));
+        });
+      }
+    }
     if (changes.length > 0) {
       store.transaction(() => {
         store.intents.clear();
@@ -98,12 +99,14 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
   }
 }
 
-/** So that a copy is where the log says. If it cannot be, a power cut may bring it back to its old place, as what it is: an edit. */
-async function flushIfPossible(tree: FileTree, folder: string): Promise<void> {
+/** Makes the entries of folders durable, if the disk lets it; tells whether it did. */
+async function isFlushed(tree: FileTree, folders: Iterable<string>): Promise<boolean> {
   try {
-    await flushFolders(tree, [folder]);
+    await flushFolders(tree, folders);
+    return true;
   } catch (error) {
     if (!(error instanceof FileError)) throw error;
+    return false;
   }
 }
 

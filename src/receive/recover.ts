@@ -31,17 +31,10 @@ export async function recoverCommits(parts: RecoverParts): Promise<Replay> {
   const inUse = replay.end();
   for (const { staged } of store.partials.list()) inUse.add(staged);
   const known = (asides: readonly string[]) => versionsReceived(parts, asides);
-  for (const path of await staging.sweep(clock.now(), inUse, known)) {
-    store.log.add(
-      localNote(
-        clock.now(),
-        "conflict",
-        path,
-        "conflict",
-        "an old version that a crash had left in staging was kept",
-      ),
-    );
-  }
+  await staging.sweep(clock.now(), inUse, known, (path) => {
+    const message = "an old version that a crash had left in staging is kept";
+    store.transaction(() => store.log.add(localNote(clock.now(), "conflict", path, "conflict", message)));
+  });
   return replay;
 }
 

@@ -109,14 +109,14 @@ export class Staging {
    * Removes what a crash or a lost link left. Old versions nobody answers for are kept, at the top of the tree, and never deleted
    * but for those of which `known` says that they are a peer's own.
    *
-   * @returns The paths of those that were kept.
+   * @param keeps Is told of each that is kept, and where, right before it gets there: a crash must not come between.
    */
   async sweep(
     nowMs: number,
     inUse: ReadonlySet<string>,
     known: (asides: readonly string[]) => Promise<ReadonlySet<string>>,
-  ): Promise<string[]> {
-    const rescued: string[] = [];
+    keeps: (path: string) => void,
+  ): Promise<void> {
     await this.ensure();
     const asides: string[] = [];
     let isChanged = false;
@@ -140,12 +140,11 @@ export class Staging {
         continue;
       }
       const to = await freeConflictPath(this.#tree, "recovered", nowMs);
+      keeps(to);
       await this.#tree.rename(path, to);
-      rescued.push(to);
     }
     // Else a power cut could bring the names back, with whatever is left of what they held.
     if (isChanged) await flushFolders(this.#tree, [STAGING_FOLDER, ""]);
-    return rescued;
   }
 
   /** A new folder with its files; nothing is ever staged deeper. */

@@ -147,6 +147,13 @@ export class Page implements Disposable {
         if (after === null) store.observed.remove(path);
         else if (after !== before) store.observed.put(after);
         changes.push({ path, before, after, movedFrom: old?.path ?? null });
+        if (before?.kind !== "folder" || after?.kind === "folder") continue;
+        // Another look may have noted more in a folder since this one saw that it is none any more.
+        for (const row of store.observed.below(path).reverse()) {
+          store.observed.remove(row.path);
+          changes.push({ path: row.path, before: row, after: null, movedFrom: null });
+          left.push(row.path);
+        }
       }
       written.push(...changes);
       for (const path of unskips) store.skipped.remove(path);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { FileError } from "../../src/domain/ports.ts";
 import { DiskTree } from "../../src/system/disk_tree.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { operation } from "../helpers/plain_client.ts";
@@ -320,6 +321,23 @@ Deno.test("crash: what lies in staging is swept at the next start; old versions 
   await assertAtRest(again.synced);
   assert.deepEqual(await filesWithContent(again.synced, "half of a transfer"), []);
   assert.equal((await filesWithContent(again.synced, "an old version")).length, 1);
+});
+
+Deno.test("crash: the log tells of an old version that is kept, also when a start ends right after it was put there", async () => {
+  await using bench = await ReceiveBench.open();
+  await put(`${bench.synced}/.mirrorsync-staging/old-1`, "an old version");
+  const start = bench.restarted(null, async ({ method, args }) => {
+    const isKept = (await filesWithContent(bench.synced, "an old version")).some((path) =>
+      !path.includes("old-1")
+    );
+    if (method === "flushFolder" && args[0] === "" && isKept) throw new FileError("io", "the disk is gone");
+  });
+  await assert.rejects(start, /the disk is gone/);
+  await using again = await bench.restarted();
+  const [kept] = await copiesIn(again.synced);
+  assert.deepEqual(again.store.log.newest(10, null).map(({ path, code }) => `${code} ${path}`), [
+    `conflict ${kept}`,
+  ]);
 });
 
 Deno.test("crash: folders of an interrupted group are made again when they are sent again", async () => {

@@ -122,6 +122,7 @@ class Run {
             tree: this.#machines[name][side],
             world,
             label: `${name} ${side} ${seed}`,
+            flushesDeletions: side === "watched",
             onTouched: (path) => {
               if (side === "watched") {
                 this.#pictures.set(name, pictureOf(this.#machines[name].watched));
@@ -343,6 +344,8 @@ class Run {
     switch (happens.kind) {
       case "user":
         return this.#userActs(step, happens);
+      case "both delete":
+        return this.#bothDelete(step, happens.on);
       case "cut":
         return this.#hub.cut(happens.how);
       case "cut later":
@@ -404,6 +407,21 @@ class Run {
     const user = this.#users.get(`${on} ${side}`)!;
     const told = user.act(action, new Prng(`step ${this.#story.seed} ${step.number}`));
     if (told !== "") this.#tell(`#${step.number} a user on ${on} ${told} in ${side}/`);
+  }
+
+  #bothDelete(step: Step, on: Name): void {
+    const from = on === "anna" ? "bert" : "anna";
+    this.#checkWatched(from);
+    const { synced } = this.#machines[on];
+    const touched = this.#touched[on];
+    const both = [...this.#machines[from].watched.all()].map(([path]) => path)
+      .filter((path) => synced.nodeAt(path)?.kind === "file" && !touched.has(path));
+    if (both.length === 0) return;
+    const path = new Prng(`step ${this.#story.seed} ${step.number}`).pick(both);
+    for (const user of [`${on} synced`, `${from} watched`]) this.#users.get(user)!.deleteFile(path);
+    // Nothing of this computer's user may be there now.
+    touched.delete(path);
+    this.#tell(`${path} is deleted in ${from}'s watched/ and in ${on}'s synced/`);
   }
 
   /** Nothing but its user changes a watched folder. */

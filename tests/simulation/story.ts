@@ -14,6 +14,8 @@ export type Happening =
     readonly side: "watched" | "synced";
     readonly action: UserAction;
   }
+  /** A file is deleted in `watched/`, and at once by hand in the `synced/` that mirrors it, on this computer. */
+  | { readonly kind: "both delete"; readonly on: Name }
   | { readonly kind: "cut"; readonly how: Cut }
   | { readonly kind: "cut later"; readonly from: Name; readonly bytes: number; readonly how: Cut }
   | { readonly kind: "down"; readonly how: Cut; readonly forMs: number }
@@ -98,14 +100,14 @@ export function storyOf(seed: number): Story {
       steps.push({ atMs: Math.max(0, at), happens: random.pick(kinds)(random) });
     }
   }
+  const dialler = random.pick([...NAMES, "both"] as const);
+  const lastCut = random.chance(0.5);
+  if (random.chance(0.08)) {
+    const atMs = Math.max(0, random.pick(steps).atMs + random.unit() * 1000);
+    steps.push({ atMs, happens: { kind: "both delete", on: random.pick(NAMES) } });
+  }
   steps.sort((a, b) => a.atMs - b.atMs);
-  return {
-    seed,
-    manners,
-    dialler: random.pick(["anna", "bert", "both"]),
-    steps: steps.map((step, number) => ({ number, ...step })),
-    lastCut: random.chance(0.5),
-  };
+  return { seed, manners, dialler, steps: steps.map((step, number) => ({ number, ...step })), lastCut };
 }
 
 const cutOf = (random: Prng): Cut => random.chance(0.8) ? "reset" : "silent";

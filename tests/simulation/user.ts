@@ -1,4 +1,5 @@
 import { joinPath, STAGING_FOLDER } from "../../src/domain/relative_path.ts";
+import { isCopy } from "./checks.ts";
 import { freshContent, hashOf } from "./contents.ts";
 import type { FileNode } from "./memory_nodes.ts";
 import type { MemoryTree } from "./memory_tree.ts";
@@ -42,6 +43,7 @@ export class User {
   readonly #tree: MemoryTree;
   readonly #world: World;
   readonly #label: string;
+  readonly #flushesDeletions: boolean;
   readonly #onTouched: (path: string) => void;
   readonly #onMistake: (error: unknown) => void;
   /** The contents that must still exist, with the path where each was saved. */
@@ -54,12 +56,15 @@ export class User {
     readonly tree: MemoryTree;
     readonly world: World;
     readonly label: string;
+    /** Whether what is deleted is gone for good; else a power cut may bring it back, as after `rm`. */
+    readonly flushesDeletions: boolean;
     readonly onTouched: (path: string) => void;
     readonly onMistake: (error: unknown) => void;
   }) {
     this.#tree = parts.tree;
     this.#world = parts.world;
     this.#label = parts.label;
+    this.#flushesDeletions = parts.flushesDeletions;
     this.#onTouched = parts.onTouched;
     this.#onMistake = parts.onMistake;
   }
@@ -254,7 +259,7 @@ export class User {
   #deleteFile(random: Prng): string {
     const found = this.#pickFile(random);
     if (found === null) return "";
-    this.#delete(found.path);
+    this.deleteFile(found.path);
     return `deletes ${found.path}`;
   }
 
@@ -269,19 +274,20 @@ export class User {
   #deleteBelow(folder: string): void {
     for (const [path, node] of [...this.#tree.all(folder)].reverse()) {
       if (node.kind === "folder") this.#done(this.#tree.rmdir(path));
-      else this.#delete(path);
+      else this.deleteFile(path);
     }
     this.#done(this.#tree.rmdir(folder));
-    this.#tree.settle(parentOf(folder));
+    if (this.#flushesDeletions) this.#tree.settle(parentOf(folder));
     this.#onTouched(folder);
   }
 
-  #delete(path: string): void {
+  deleteFile(path: string): void {
     const node = this.#tree.nodeAt(path);
     if (node?.kind !== "file") return;
     this.#overwritten(node);
     this.#done(this.#tree.unlink(path));
-    this.#tree.settle(parentOf(path));
+    // A conflict copy that came back would pass for one that the program has made.
+    if (this.#flushesDeletions || isCopy(path)) this.#tree.settle(parentOf(path));
     this.#onTouched(path);
   }
 
@@ -289,7 +295,7 @@ export class User {
     const found = this.#pickFile(random);
     if (found === null) return "";
     const content = random.chance(0.3) ? found.node.content : this.#fresh(random, null);
-    this.#delete(found.path);
+    this.deleteFile(found.path);
     this.#save(found.path, content);
     return `deletes and makes again ${found.path}`;
   }
@@ -319,7 +325,7 @@ export class User {
     }
     const found = this.#pickFile(random);
     if (found === null) return "";
-    this.#delete(found.path);
+    this.deleteFile(found.path);
     this.#save(`${found.path}/inside.txt`, this.#fresh(random, null));
     return `makes a folder of the file ${found.path}`;
   }
