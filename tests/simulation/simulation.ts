@@ -280,8 +280,11 @@ class Run {
         const own = [...this.#touched[on]].map(spelt).some((touched) =>
           touched === at || touched.startsWith(`${at}/`) || at.startsWith(`${touched}/`)
         );
-        // What a machine does not know any more whose it is, is for its user to move away too.
-        if (!own && !this.#machines[on].wasRolledBack) continue;
+        // What a machine does not know any more whose it is, is for its user to move away too; so is what it has kept because a failing
+        // disk did not let it find out whether it was edited.
+        const { wasRolledBack, everHadBadDisk } = this.#machines[on];
+        const isKept = everHadBadDisk && [...synced.all(obstacle)].some(([path]) => isCopy(path));
+        if (!own && !wasRolledBack && !isKept) continue;
         this.#count("cleared the way");
         this.#tell(this.#users.get(`${on} synced`)!.moveAway(obstacle));
       }
