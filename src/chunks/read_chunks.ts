@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
 import type { Clock, ReadHandle } from "../domain/ports.ts";
+import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import { Differ } from "./differ.ts";
 import type { Cutting } from "./gear.ts";
-
-const READ_BYTES = 256 * 1024;
 
 /** What a file holds. */
 export interface ReadChunks {
@@ -29,18 +28,12 @@ export async function readChunks(
 ): Promise<ReadChunks | null> {
   const hash = createHash("sha256");
   const differ = new Differ(cutting, file.opened.sizeBytes, []);
-  const slices = new Slices(clock);
-  const buffer = new Uint8Array(READ_BYTES);
   let sizeBytes = 0;
-  for (;;) {
-    const count = await file.readAt(buffer, sizeBytes);
-    if (count === 0) break;
-    const bytes = buffer.subarray(0, count);
-    hash.update(bytes);
-    passOver(differ.push(bytes));
-    sizeBytes += count;
+  for await (const part of readParts(file, new Slices(clock))) {
+    hash.update(part);
+    passOver(differ.push(part));
+    sizeBytes += part.length;
     if (stopped()) return null;
-    if (slices.over) await slices.rest();
   }
   passOver(differ.finish());
   return { hash: hash.digest("hex"), sizeBytes, chunks: differ.chunks() };

@@ -3,6 +3,7 @@ import { type FileStat, FOLDER_STATE, type PathState, sameStat } from "../domain
 import type { Folding } from "../domain/plan.ts";
 import { foldedPath } from "../domain/plan.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
+import { readParts } from "../domain/read_parts.ts";
 import {
   ancestorsOf,
   isBelow,
@@ -11,6 +12,7 @@ import {
   parentOf,
   type RelativePath,
 } from "../domain/relative_path.ts";
+import { Slices } from "../domain/slices.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { Store } from "../store/store.ts";
 import type { NewTrashed } from "../store/trash.ts";
@@ -478,13 +480,7 @@ export class Applier {
       const copy = await this.#tree.create(to);
       try {
         const stat = await source.stat();
-        const buffer = new Uint8Array(1024 * 1024);
-        for (let offset = 0;;) {
-          const count = await source.readAt(buffer, offset);
-          if (count === 0) break;
-          await copy.write(buffer.slice(0, count));
-          offset += count;
-        }
+        for await (const part of readParts(source, new Slices(this.#clock))) await copy.write(part);
         copy.setTimes(stat.mtimeMs);
         if (stat.executable === true) copy.setExecutable(true);
         await copy.flush();

@@ -1,13 +1,12 @@
 import { createHash } from "node:crypto";
 import type { Operation } from "../domain/header.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
+import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import { sameMark } from "./apply.ts";
 import type { Staged, Staging } from "./staging.ts";
-
-const COPY_BYTES = 256 * 1024;
 
 export interface CopyParts {
   readonly tree: FileTree;
@@ -97,16 +96,10 @@ async function copy(
   let good = false;
   try {
     const hash = createHash("sha256");
-    const buffer = new Uint8Array(COPY_BYTES);
-    const slices = new Slices(clock);
-    for (let at = 0; at < operation.sizeBytes && !stopped();) {
-      const count = await file.readAt(buffer, at);
-      if (count === 0) break;
-      const bytes = buffer.subarray(0, count);
-      hash.update(bytes);
-      await staged.handle.write(bytes);
-      at += count;
-      if (slices.over) await slices.rest();
+    for await (const part of readParts(file, new Slices(clock), { endBytes: operation.sizeBytes })) {
+      if (stopped()) break;
+      hash.update(part);
+      await staged.handle.write(part);
     }
     good = !stopped() && hash.digest("hex") === operation.hash;
     return good ? staged : null;

@@ -3,13 +3,13 @@ import { nameWithMark } from "../domain/conflict_name.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 import { joinPath, nameOf } from "../domain/relative_path.ts";
+import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import type { Trashed } from "../store/trash.ts";
 import { flushFolders } from "./flush_folders.ts";
 
 /** ctime, from which it is known when a version came, has whole seconds only on some systems. */
 const PLACED_TOLERANCE_MS = 1_000;
-const COPY_BYTES = 256 * 1024;
 /** Ends the name of a file that is not whole yet. */
 const UNFINISHED = ".restoring";
 
@@ -138,13 +138,9 @@ async function copyHashed(
   slices: Slices,
 ): Promise<string> {
   const hash = createHash("sha256");
-  const buffer = new Uint8Array(COPY_BYTES);
-  for (let at = 0;;) {
-    const count = await source.readAt(buffer, at);
-    if (count === 0) return hash.digest("hex");
-    hash.update(buffer.subarray(0, count));
-    await copy.write(buffer.subarray(0, count));
-    at += count;
-    if (slices.over) await slices.rest();
+  for await (const part of readParts(source, slices)) {
+    hash.update(part);
+    await copy.write(part);
   }
+  return hash.digest("hex");
 }

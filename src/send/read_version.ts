@@ -2,6 +2,7 @@ import { createHash, hash as hashOf } from "node:crypto";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type FileStat, type Observation, sameStat } from "../domain/observation.ts";
 import type { Clock, FileTree, ReadHandle } from "../domain/ports.ts";
+import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import { observedStat } from "../watch/sighting.ts";
 
@@ -12,8 +13,6 @@ export interface Version {
   /** SHA-256, lower-case hex. */
   readonly hash: string;
 }
-
-const READ_BYTES = 256 * 1024;
 
 /**
  * Opens an observed file.
@@ -93,16 +92,12 @@ export async function hashOpen(
   clock: Clock,
 ): Promise<string> {
   const hash = createHash("sha256");
-  const slices = new Slices(clock);
-  const buffer = new Uint8Array(READ_BYTES);
-  for (let offset = 0; offset < stat.sizeBytes;) {
-    const part = buffer.subarray(0, Math.min(READ_BYTES, stat.sizeBytes - offset));
-    const count = await file.readAt(part, offset);
-    if (count === 0) throw changed(observed);
-    hash.update(part.subarray(0, count));
-    offset += count;
-    if (slices.over) await slices.rest();
+  let sizeBytes = 0;
+  for await (const part of readParts(file, new Slices(clock), { endBytes: stat.sizeBytes })) {
+    hash.update(part);
+    sizeBytes += part.length;
   }
+  if (sizeBytes < stat.sizeBytes) throw changed(observed);
   return hash.digest("hex");
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ChunkList } from "../chunks/chunk_list.ts";
 import { FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
+import { readParts } from "../domain/read_parts.ts";
 import type { Slices } from "../domain/slices.ts";
 import type { Expected } from "./expected.ts";
 import type { ByteRange, Verdict } from "./finding.ts";
@@ -83,14 +84,10 @@ export async function hashOpen(
   { slices, stopped, onRead }: Pick<JudgeParts, "slices" | "stopped" | "onRead">,
 ): Promise<string | null> {
   const hash = createHash("sha256");
-  const buffer = new Uint8Array(Math.min(READ_BYTES, Math.max(1, file.opened.sizeBytes)));
-  for (let offset = 0;;) {
-    const count = await file.readAt(buffer, offset);
-    if (count === 0) return hash.digest("hex");
-    hash.update(buffer.subarray(0, count));
-    offset += count;
-    onRead(count);
+  for await (const part of readParts(file, slices, { partBytes: READ_BYTES })) {
+    hash.update(part);
+    onRead(part.length);
     if (stopped()) return null;
-    if (slices.over) await slices.rest();
   }
+  return hash.digest("hex");
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { type FileStat, type Observation, PROVISIONAL_MS, sameStat } from "../domain/observation.ts";
 import { FileError, type FileTree } from "../domain/ports.ts";
 import type { Ledger } from "./ledger.ts";
+import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import { observedStat } from "./sighting.ts";
 
@@ -110,13 +111,9 @@ export class Recheck {
     try {
       const stat = observedStat(handle.opened);
       if (!sameStat(stat, row)) return { hash: "", stat };
-      const buffer = new Uint8Array(READ_BYTES);
-      let offset = 0;
-      for (let count = -1; count !== 0; offset += count) {
-        count = await handle.readAt(buffer, offset);
-        hasher.update(buffer.subarray(0, count));
+      for await (const part of readParts(handle, slices)) {
+        hasher.update(part);
         if (this.#stopped.aborted) return null;
-        if (slices.over) await slices.rest();
       }
       return { hash: hasher.digest("hex"), stat: observedStat(await handle.stat()) };
     } finally {

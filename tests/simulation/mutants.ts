@@ -107,8 +107,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "what comes as a group ends is forgotten until the next one",
     file: "src/receive/committer.ts",
-    from: "while (this.#queue.length > 0) await this.#drain();",
-    to: "await this.#drain();",
+    from:
+      "this.#scheduled = false;\n        }\n        this.#journal.rest();\n        await this.#staging.tidy();",
+    to:
+      "this.#journal.rest();\n        }\n        await this.#staging.tidy();\n        this.#scheduled = false;",
   },
   {
     name: "a file that is here whole is waited for after a cut",

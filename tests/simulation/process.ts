@@ -1,5 +1,6 @@
 import { type Clock, FileError } from "../../src/domain/ports.ts";
 import type { DatabaseHooks } from "./volatile_database.ts";
+import type { MemoryTree } from "./memory_tree.ts";
 import type { Prng } from "./prng.ts";
 import type { World } from "./world.ts";
 
@@ -16,6 +17,13 @@ export interface Troubles {
   watcher: "drops" | "delays" | "overflows" | "breaks";
   /** The process dies when so many more calls were made; `null` for never. */
   fuse: { left: number; readonly how: Death } | null;
+  /** A user who edits the next file of a folder that the process puts in place, reads to its end, or dates, so many calls after that. */
+  meddler: {
+    readonly tree: MemoryTree;
+    left: number;
+    path: string | null;
+    readonly edit: (path: string) => void;
+  } | null;
 }
 
 export function noTroubles(): Troubles {
@@ -27,6 +35,7 @@ export function noTroubles(): Troubles {
     watcherUntilMs: 0,
     watcher: "drops",
     fuse: null,
+    meddler: null,
   };
 }
 
@@ -105,11 +114,21 @@ export class Process {
   reached(): boolean {
     this.world.activity++;
     if (!this.isAlive) return true;
-    const { fuse } = this.troubles;
+    const { fuse, meddler } = this.troubles;
+    if (meddler !== null && meddler.path !== null && --meddler.left <= 0) {
+      this.troubles.meddler = null;
+      meddler.edit(meddler.path);
+    }
     if (fuse === null || --fuse.left > 0) return false;
     this.troubles.fuse = null;
     this.die(fuse.how);
     return true;
+  }
+
+  /** The process is busy with a path. */
+  handled(tree: MemoryTree, path: string): void {
+    const { meddler } = this.troubles;
+    if (meddler?.tree === tree) meddler.path ??= path;
   }
 
   die(how: Death): void {

@@ -7,6 +7,7 @@ import {
   type TreeWatcher,
   type WriteHandle,
 } from "../../src/domain/ports.ts";
+import { STAGING_FOLDER } from "../../src/domain/relative_path.ts";
 import type { MemoryTree } from "./memory_tree.ts";
 import { MemoryWatcher } from "./memory_watcher.ts";
 import { DeadError, never, type Process } from "./process.ts";
@@ -63,7 +64,11 @@ export class ProcessTree implements FileTree {
     return {
       opened: handle.opened,
       stat: () => this.#run("look at", path, () => handle.stat()),
-      readAt: (into, offset) => this.#run("read", path, () => handle.readAt(into, offset)),
+      readAt: async (into, offset) => {
+        const count = await this.#run("read", path, () => handle.readAt(into, offset));
+        if (count === 0) this.#handled(path);
+        return count;
+      },
       close: () => handle.close(),
     };
   }
@@ -103,11 +108,17 @@ export class ProcessTree implements FileTree {
   }
 
   link(from: string, to: string): Promise<void> {
-    return this.#run("link", to, () => this.#inner.link(from, to));
+    return this.#run("link", to, async () => {
+      await this.#inner.link(from, to);
+      this.#handled(to);
+    });
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#run("rename", from, () => this.#inner.rename(from, to));
+    return this.#run("rename", from, async () => {
+      await this.#inner.rename(from, to);
+      this.#handled(to);
+    });
   }
 
   /** Nobody comes in between, as good as ever; but the process can end there. */
@@ -116,7 +127,12 @@ export class ProcessTree implements FileTree {
     const fault = this.#process.diskFault("rename", from);
     if (fault !== null) throw fault;
     await this.#inner.rename(from, to);
+    this.#handled(to);
     if (this.#process.reached()) return never();
+  }
+
+  #handled(path: string): void {
+    if (!path.startsWith(STAGING_FOLDER)) this.#process.handled(this.#inner, path);
   }
 
   unlink(path: string): Promise<void> {
@@ -132,6 +148,7 @@ export class ProcessTree implements FileTree {
   }
 
   setTimes(path: string, mtimeMs: number): Promise<void> {
+    this.#handled(path);
     return this.#run("set the time of", path, () => this.#inner.setTimes(path, mtimeMs));
   }
 

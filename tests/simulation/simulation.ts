@@ -2,6 +2,7 @@ import { setImmediate } from "node:timers";
 import { foldedPath } from "../../src/domain/plan.ts";
 import { confirmHeldDeletions, readHeldDeletions } from "../../src/store/held_deletions.ts";
 import { differences, isCopy, leftPending, lostContents, pictureOf, untold } from "./checks.ts";
+import type { TappedHeader } from "./frame_tap.ts";
 import { Hub } from "./hub.ts";
 import { Machine } from "./machine.ts";
 import type { MemoryTree } from "./memory_tree.ts";
@@ -76,6 +77,8 @@ class Run {
   /** What users have changed in each `synced/`. */
   readonly #touched: Readonly<Record<Name, Set<string>>> = { anna: new Set(), bert: new Set() };
   readonly #pictures = new Map<Name, Map<string, string>>();
+  /** Whoever waits for a frame; says whether it was the one. */
+  #watchFor: ((from: string, to: string, header: TappedHeader) => boolean)[] = [];
   readonly #trace: string[] = [];
   readonly #counts = new Map<string, number>();
   readonly #traces: boolean;
@@ -100,6 +103,7 @@ class Run {
     anna.trust(bert);
     bert.trust(anna);
     hub.onFrame = (from, to, header) => {
+      this.#watchFor = this.#watchFor.filter((sees) => !sees(from, to, header));
       if ("action" in header) this.#machines[to as Name].witness.requested(header);
       else this.#machines[from as Name].witness.answered(header);
       if (this.#traces && "path" in header) {
@@ -200,10 +204,11 @@ class Run {
     this.#tell(`--- ${since}`);
     this.#hub.downUntilMs = 0;
     this.#hub.spoils.clear();
+    this.#watchFor = [];
     for (const name of NAMES) {
       const machine = this.#machines[name];
       Object.assign(machine.troubles, {
-        ...{ ioUntilMs: 0, fullUntilMs: 0, slowUntilMs: 0, watcherUntilMs: 0, fuse: null },
+        ...{ ioUntilMs: 0, fullUntilMs: 0, slowUntilMs: 0, watcherUntilMs: 0, fuse: null, meddler: null },
       });
       if (machine.hadBadDisk && machine.running !== null) {
         void machine.stop().then(() => this.#start(machine));
@@ -351,6 +356,21 @@ class Run {
         return this.#bothDelete(step, happens.on);
       case "cut":
         return this.#hub.cut(happens.how);
+      case "cut at the end":
+        this.#watchFor.push((from, _to, header) => {
+          if (from !== happens.from || header["pieces"] !== true) return false;
+          this.#world.after(happens.afterMs, () => this.#hub.cut(happens.how));
+          return true;
+        });
+        return;
+      case "edit at the commit":
+        this.#machines[happens.on].troubles.meddler = {
+          tree: this.#machines[happens.on].synced,
+          left: happens.calls,
+          path: null,
+          edit: (path) => this.#edit(step, happens.on, path),
+        };
+        return;
       case "cut later":
         return this.#hub.cutAfter(happens.from, happens.bytes, happens.how);
       case "down":
@@ -410,6 +430,14 @@ class Run {
     const user = this.#users.get(`${on} ${side}`)!;
     const told = user.act(action, new Prng(`step ${this.#story.seed} ${step.number}`));
     if (told !== "") this.#tell(`#${step.number} a user on ${on} ${told} in ${side}/`);
+  }
+
+  #edit(step: Step, on: Name, path: string): void {
+    const random = new Prng(`step ${this.#story.seed} ${step.number}`);
+    const told = this.#users.get(`${on} synced`)!.editFile(path, random);
+    if (told !== "") {
+      this.#tell(`#${step.number} a user on ${on} ${told} in synced/ while the program works on it`);
+    }
   }
 
   #bothDelete(step: Step, on: Name): void {

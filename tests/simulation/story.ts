@@ -17,6 +17,10 @@ export type Happening =
   /** A file is deleted in `watched/`, and at once by hand in the `synced/` that mirrors it, on this computer. */
   | { readonly kind: "both delete"; readonly on: Name }
   | { readonly kind: "cut"; readonly how: Cut }
+  /** The cable is cut so long after this machine has next written that a large file has come to its end. */
+  | { readonly kind: "cut at the end"; readonly from: Name; readonly how: Cut; readonly afterMs: number }
+  /** A user edits the next file in `synced/` on this machine that the program works on, when so many more calls were made. */
+  | { readonly kind: "edit at the commit"; readonly on: Name; readonly calls: number }
   | { readonly kind: "cut later"; readonly from: Name; readonly bytes: number; readonly how: Cut }
   | { readonly kind: "down"; readonly how: Cut; readonly forMs: number }
   | {
@@ -105,6 +109,21 @@ export function storyOf(seed: number): Story {
   if (random.chance(0.08)) {
     const atMs = Math.max(0, random.pick(steps).atMs + random.unit() * 1000);
     steps.push({ atMs, happens: { kind: "both delete", on: random.pick(NAMES) } });
+  }
+  if (random.chance(0.08)) {
+    const from = random.pick(NAMES), atMs = random.unit() * lengthMs;
+    const afterMs = random.unit() * (manners.latencyMs + manners.slowestCallMs) * 2;
+    steps.push({ atMs, happens: { kind: "cut at the end", from, how: cutOf(random), afterMs } });
+    const happens = { kind: "user", on: from, side: "watched", action: "change large" } as const;
+    steps.push({ atMs: atMs + 1, happens });
+  }
+  if (random.chance(0.1)) {
+    const on = random.pick(NAMES), atMs = random.unit() * lengthMs;
+    const calls = random.pick([1, random.int(1, 12)]);
+    steps.push({ atMs, happens: { kind: "edit at the commit", on, calls } });
+    const from = on === "anna" ? "bert" : "anna";
+    const action = random.pick(["edit", "touch"] as const);
+    steps.push({ atMs: atMs + 1, happens: { kind: "user", on: from, side: "watched", action } });
   }
   steps.sort((a, b) => a.atMs - b.atMs);
   return { seed, manners, dialler, steps: steps.map((step, number) => ({ number, ...step })), lastCut };

@@ -128,6 +128,10 @@ export class User {
     return this.#save(this.#newPath(random), this.#fresh(random, null));
   }
 
+  editFile(path: string, random: Prng): string {
+    return this.#tree.nodeAt(path)?.kind === "file" ? this.#save(path, this.#fresh(random, null)) : "";
+  }
+
   #change(random: Prng, change: (old: Uint8Array) => Uint8Array): string {
     const found = this.#pickFile(random);
     if (found === null) return "";
