@@ -122,7 +122,7 @@ export class Applier {
     trail: Trail,
   ): Promise<Applied> {
     this.#refuseOthers(path, owners);
-    await this.#makeParents(path, group, trail);
+    await this.#makeParents(peer, path, group, trail);
     group.toFlush.add(parentOf(path) ?? "");
     // A path without a row is most likely new: placing it there fails if it is not, so the look before can wait for that.
     let likelyNew = owners.own === null;
@@ -192,7 +192,7 @@ export class Applier {
     group: Group,
     trail: Trail,
   ): Promise<Applied | null> {
-    await this.#makeParents(path, group, trail);
+    await this.#makeParents(peer, path, group, trail);
     if (await this.#tree.lstat(path) !== null) return null;
     try {
       // What comes in between is not replaced, unless it is an empty folder.
@@ -215,7 +215,7 @@ export class Applier {
     trail: Trail,
   ): Promise<Applied> {
     if (owners.other?.state.kind === "file") this.#refuseOthers(path, owners);
-    await this.#makeParents(path, group, trail);
+    await this.#makeParents(peer, path, group, trail);
     group.toFlush.add(parentOf(path) ?? "");
     const now = await this.#tree.lstat(path);
     if (now !== null && now.kind !== "folder") {
@@ -492,13 +492,17 @@ export class Applier {
     }
   }
 
-  async #makeParents(path: RelativePath, group: Group, trail: Trail): Promise<void> {
+  async #makeParents(peer: number, path: RelativePath, group: Group, trail: Trail): Promise<void> {
     const parent = parentOf(path);
     if (parent === null || group.verified.has(parent)) return;
     for (const folder of ancestorsOf(path)) {
       if (group.verified.has(folder)) continue;
       const stat = await this.#tree.lstat(folder);
       if (stat === null) {
+        // Its row first: after a crash it would be nobody's, and stay when its sender deletes its own.
+        if (this.#store.synced.get(peer, folder) === null) {
+          this.#store.synced.put(doubtfulRow(peer, folder, FOLDER_STATE));
+        }
         await this.#tree.mkdir(folder);
         trail.made.push(folder);
         group.placed.add(folder);

@@ -10,7 +10,15 @@ import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { NewTrashed } from "../store/trash.ts";
-import { type Applied, Applier, asDoubtful, doubtfulRow, type Group, type Trail } from "./apply.ts";
+import {
+  type Applied,
+  Applier,
+  asDoubtful,
+  doubtfulRow,
+  type Group,
+  isDoubtful,
+  type Trail,
+} from "./apply.ts";
 import { flushFolders } from "./flush_folders.ts";
 import { inParallel } from "./in_parallel.ts";
 import { Journal, type Lump } from "./journal.ts";
@@ -587,7 +595,8 @@ export class Committer {
     }
     // Else they would stay when their sender, who may not know that they were made, deletes its own.
     for (const folder of trail.made) {
-      if (this.#store.synced.get(peer.number, folder) !== null) continue;
+      const own = this.#store.synced.get(peer.number, folder);
+      if (own !== null && !isDoubtful(own)) continue;
       const row = doubtfulRow(peer.number, folder, FOLDER_STATE);
       this.#store.synced.put(isDurable ? { ...row, disk: { ...row.disk, ctimeMs: 0 } } : row);
     }

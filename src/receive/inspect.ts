@@ -47,13 +47,13 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
     after = page.at(-1)!.path;
     const changes: (() => void)[] = [];
     const renamedIn = new Set<string>();
-    const gone: RelativePath[] = [];
+    const gone: Synced[] = [];
     for (const row of page) {
       if (parts.waits(row.path)) continue;
       const verdict = await inspectOne(parts, row, folders);
       if (verdict === "same") continue;
       if (verdict === "gone") {
-        gone.push(row.path);
+        gone.push(row);
       } else if ("copy" in verdict) {
         edited.push({ path: row.path, copy: verdict.copy });
         renamedIn.add(parentOf(row.path) ?? "");
@@ -79,11 +79,14 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
     // So that a copy is where the log says. If it cannot be, a power cut may bring it back to its old place, as what it is: an edit.
     for (const folder of renamedIn) await isFlushed(parts.tree, [folder]);
     // Without their rows nobody would know whose they are if a power cut brought them back.
-    if (gone.length > 0 && await isFlushed(parts.tree, foldersAbove(...gone))) {
-      for (const path of gone) {
+    if (gone.length > 0 && await isFlushed(parts.tree, foldersAbove(...gone.map(({ path }) => path)))) {
+      for (const row of gone) {
+        const { path } = row;
+        changes.push(() => store.synced.remove(peer, path));
+        // What was never acknowledged may never have been there.
+        if (isDoubtful(row)) continue;
         vanished.push(path);
         changes.push(() => {
-          store.synced.remove(peer, path);
           const message = "deleted here by hand: it is fetched again";
           store.log.add(localNote(clock.now(), "vanished", path, "vanished", message));
         });

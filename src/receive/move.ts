@@ -259,9 +259,9 @@ export class Mover {
     const changed: string[] = [];
     for (const folder of ancestorsOf(path)) {
       if (await tree.lstat(folder) !== null) continue;
-      await tree.mkdir(folder);
       // It could stay if the move comes to nothing and the sender then deletes its own.
       if (store.synced.get(peer, folder) === null) store.synced.put(doubtfulRow(peer, folder, FOLDER_STATE));
+      await tree.mkdir(folder);
       changed.push(parentOf(folder) ?? "");
     }
     return changed;

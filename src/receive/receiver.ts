@@ -105,6 +105,7 @@ export class Receiver {
   /** Knows what a crash has taken and could not be brought back for now. */
   readonly #replay: Replay;
   #cancelReplay: () => void = () => {};
+  #isClosed = false;
   readonly folding: Folding;
   #room: { bytes: number | null; atMs: number } | null = null;
 
@@ -254,13 +255,14 @@ export class Receiver {
 
   /** To be called when nothing comes any more: what was committed becomes durable without its journal. */
   close(): Promise<void> {
+    this.#isClosed = true;
     this.#cancelReplay();
     return this.#committer.close();
   }
 
   /** What a crash has taken and the disk did not let be brought back is tried again until all of it is there. */
   #replayLater(): void {
-    if (this.#replay.isOver) return;
+    if (this.#replay.isOver || this.#isClosed) return;
     this.#cancelReplay = this.#parts.clock.after(REPLAY_MS, () => {
       void this.#committer.exclusive(() => this.#replay.again()).catch((error) => {
         const message = `what a crash has taken could not be brought back: ${messageOf(error)}`;

@@ -11,6 +11,7 @@ import { flushFolders } from "./flush_folders.ts";
 import { lookAgain } from "./look_again.ts";
 import { hasRealParents, type RecoverParts, recoverPath } from "./recover_path.ts";
 import { markOf } from "./mark_of.ts";
+import { noteCopies } from "./note_copies.ts";
 import { freeConflictPath } from "./staging.ts";
 
 /** The shortest time between two attempts for the sake of one path; each reads the journals. */
@@ -22,13 +23,15 @@ const AGAIN_MS = 5_000;
  */
 export class Replay {
   readonly #parts: RecoverParts;
-  #journals: readonly JournalRow[];
+  readonly #journals: readonly JournalRow[];
   /** Where commits that had begun keep old versions, by the path that these come from. */
   readonly #asides = new Map<RelativePath, string>();
   readonly #failures = new Map<string, FileError>();
   #triedAtMs = 0;
   /** What could not be brought back from them now; `null` when not even that is known. */
   #waiting: Set<RelativePath> | null = new Set();
+  /** Of that, by journal: what had only begun. */
+  #open = new Map<string, Set<RelativePath>>();
 
   /** @param begun What had begun without a journal. */
   constructor(parts: RecoverParts, begun: readonly Intent[]) {
@@ -39,11 +42,11 @@ export class Replay {
 
   /** First, before the commits are recovered that had only begun: what they were to replace has to be right. */
   async committed(): Promise<void> {
-    await this.#each((read, isCommitted) => {
+    await this.#each(this.#journals, (read, isCommitted) => {
       if (!isCommitted) this.#asides.set(read.entry.path, read.entry.aside);
       return Promise.resolve();
     });
-    await this.#each(async (read, isCommitted) => {
+    await this.#each(this.#journals, async (read, isCommitted) => {
       if (isCommitted) await this.#replayCommitted(read);
     });
   }
@@ -55,8 +58,9 @@ export class Replay {
    */
   async begun(): Promise<RelativePath[]> {
     const paths: RelativePath[] = [];
-    await this.#each(async (read, isCommitted) => {
+    await this.#each(this.#journals, async (read, isCommitted) => {
       if (isCommitted) return;
+      this.#asides.set(read.entry.path, read.entry.aside);
       paths.push(read.entry.path);
       await this.#replayBegun(read);
     });
@@ -83,15 +87,23 @@ export class Replay {
     if (this.isOver) return;
     const { store, clock } = this.#parts;
     const before = this.#waiting;
-    this.#journals = store.journals.list().filter(({ name }) => this.#failures.has(name));
+    const journals = store.journals.list().filter(({ name }) => this.#failures.has(name));
     this.#failures.clear();
     this.#waiting = new Set();
-    await this.#each(async (read) => {
-      if (before === null || before.has(read.entry.path)) await this.#replayCommitted(read);
+    this.#open = new Map();
+    await this.#each(journals, async (read, isCommitted) => {
+      const { path } = read.entry;
+      if (before !== null && !before.has(path)) return;
+      if (isCommitted) return await this.#replayCommitted(read);
+      await this.#replayBegun(read);
+      await noteCopies(this.#parts, [path]);
     });
     this.#triedAtMs = clock.monotonic();
-    for (const { name } of this.#journals) {
-      if (this.#failures.has(name)) continue;
+    for (const { name } of journals) {
+      if (this.#failures.has(name)) {
+        store.journals.setOpen(name, this.#open.get(name) ?? []);
+        continue;
+      }
       store.journals.remove(name);
       const path = `${STAGING_FOLDER}/${name}`;
       store.log.add(
@@ -131,8 +143,10 @@ export class Replay {
       }
       const path = `${STAGING_FOLDER}/${name}`;
       needed.add(path);
-      // What had only begun has been dealt with: from now on an entry counts only while its row is there.
-      store.journals.setCommitted(name, Number.MAX_SAFE_INTEGER);
+      // All else that had only begun has been dealt with: from now on its entries count only while their rows are there.
+      const open = this.#open.get(name) ?? [];
+      store.journals.setOpen(name, open);
+      for (const begun of open) needed.add(this.#asides.get(begun)!);
       const message = `not everything in it could be brought back, it is tried again: ${failure.message}`;
       store.log.add(localNote(clock.now(), "journal", path, failure.code, message));
     }
@@ -140,17 +154,22 @@ export class Replay {
   }
 
   /** Goes through all entries. What the file system refuses for one of them keeps its journal, not the others from coming back. */
-  async #each(work: (read: ReadEntry, isCommitted: boolean) => Promise<void>): Promise<void> {
-    for (const { name, committedBytes } of this.#journals) {
+  async #each(
+    journals: readonly JournalRow[],
+    work: (read: ReadEntry, isCommitted: boolean) => Promise<void>,
+  ): Promise<void> {
+    for (const { name, committedBytes, open } of journals) {
       await this.#guard(name, async () => {
-        const file = await this.#open(name);
+        const file = await this.#read(name);
         if (file === null) return;
         try {
           for await (const read of readJournal(file)) {
+            const { path } = read.entry;
+            const isCommitted = read.lumpEnd <= committedBytes || (open !== null && !open.has(path));
             await this.#guard(
               name,
-              () => lookAgain(() => work(read, read.lumpEnd <= committedBytes)),
-              () => this.#waiting?.add(read.entry.path),
+              () => lookAgain(() => work(read, isCommitted)),
+              () => this.#waitFor(name, path, isCommitted),
             );
           }
         } finally {
@@ -158,6 +177,14 @@ export class Replay {
         }
       }, () => this.#waiting = null);
     }
+  }
+
+  #waitFor(name: string, path: RelativePath, isCommitted: boolean): void {
+    this.#waiting?.add(path);
+    if (isCommitted) return;
+    const open = this.#open.get(name);
+    if (open === undefined) this.#open.set(name, new Set([path]));
+    else open.add(path);
   }
 
   async #guard(name: string, work: () => Promise<void>, onFailure: () => void): Promise<void> {
@@ -170,7 +197,7 @@ export class Replay {
     }
   }
 
-  async #open(name: string): Promise<ReadHandle | null> {
+  async #read(name: string): Promise<ReadHandle | null> {
     try {
       return await this.#parts.tree.openRead(`${STAGING_FOLDER}/${name}`);
     } catch (error) {

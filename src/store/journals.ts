@@ -6,6 +6,8 @@ export interface JournalRow {
   readonly name: string;
   /** Bytes from its start whose operations have their rows in `synced`. */
   readonly committedBytes: number;
+  /** The paths of operations that had only begun and are still to be settled; `null` for all those past `committedBytes`. */
+  readonly open: ReadonlySet<string> | null;
 }
 
 /** The table `journals`. A journal without a row here is of no use any more. */
@@ -24,6 +26,10 @@ export class JournalsTable {
     this.#db.run("UPDATE journals SET committed = ? WHERE name = ?", bytes, name);
   }
 
+  setOpen(name: string, paths: Iterable<string>): void {
+    this.#db.run("UPDATE journals SET open = ? WHERE name = ?", JSON.stringify([...paths]), name);
+  }
+
   remove(name: string): void {
     this.#db.run("DELETE FROM journals WHERE name = ?", name);
   }
@@ -33,6 +39,7 @@ export class JournalsTable {
     return this.#db.all("SELECT * FROM journals ORDER BY number").map((row) => ({
       name: row["name"] as string,
       committedBytes: row["committed"] as number,
+      open: row["open"] === null ? null : new Set(JSON.parse(row["open"] as string) as string[]),
     }));
   }
 }

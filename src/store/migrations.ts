@@ -318,4 +318,9 @@ export const MIGRATIONS: readonly string[] = [
   -- For a deletion that was "held" by the guard against deletions at once: somebody has confirmed it.
   ALTER TABLE pending ADD COLUMN confirmed INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- Of a journal that a start could not bring to its end: the paths of operations that had only begun and are still to be settled, a
+  -- list in JSON. NULL: no start has been at it yet, so all those past "committed" are.
+  ALTER TABLE journals ADD COLUMN open TEXT;
+  `,
 ];

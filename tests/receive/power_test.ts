@@ -423,6 +423,38 @@ for (const remains of ["nothing", "half"] as const) {
   });
 }
 
+Deno.test("power cut: what had only begun and cannot be looked at is settled later, and does not stay as nobody's", async () => {
+  await using bench = await ReceiveBench.open();
+  const { dead } = die(bench, POINTS.find(({ name }) => name === "before the rows")!);
+  sendAll(bench.link(), "v1");
+  await eventually("it is dead", () => assert.ok(dead()), SOON);
+  const [path, other] = PATHS as [string, string];
+  let closed = true;
+  const refuse = ({ method, args }: Call) => {
+    if (closed && method === "openRead" && args[0] === path) {
+      throw new FileError("io", "it cannot be read");
+    }
+  };
+  bench.clock.die();
+  await using again = await bench.restarted(null, refuse);
+  assert.equal(await contentOf(again, path), text(path, "v1"));
+  const { header } = await again.link().request(
+    operation("update", path, text(path, "v2")),
+    text(path, "v2"),
+  );
+  assert.equal(header.status, "error", "nothing is put over it before it is known what it is");
+  // Another start, as bad: what had begun is not forgotten over it.
+  await using third = await again.restarted(null, refuse);
+  const far = third.link();
+  closed = false;
+  await far.request({ id: crypto.randomUUID(), action: "tree", digest: "" });
+  await far.accepted(operation("delete", path, ""));
+  await far.accepted(operation("delete", other, ""));
+  assert.equal(await contentOf(third, path), null);
+  assert.deepEqual(await copiesIn(third.synced), []);
+  assert.equal(hasJournal(third), false);
+});
+
 Deno.test("power cut: what could not be brought back stays in the journal for the next start", async () => {
   await using bench = await ReceiveBench.open();
   await sentAll(bench, "v1");

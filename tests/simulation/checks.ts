@@ -50,7 +50,9 @@ export function differences(from: Machine, to: Machine, touched: ReadonlySet<str
     if (isTrash || (path === STAGING_FOLDER && there.has(LOCAL_TRASH))) continue;
     if (path === STAGING_FOLDER || path.startsWith(`${STAGING_FOLDER}/`)) {
       found.push(`${path} was left in ${to.name}'s staging folder`);
-    } else if (!isCopy(path) && !isOwn(spelt(path), picture, there, spelt, own) && !to.wasRolledBack) {
+    } else if (
+      !path.split("/").some(isCopy) && !isOwn(spelt(path), picture, there, spelt, own) && !to.wasRolledBack
+    ) {
       // A machine that was taken back to a database without a file's row does not know whose it is: it stays.
       found.push(`${path} was left on ${to.name}: ${picture}`);
     }
