@@ -340,6 +340,25 @@ Deno.test("crash: the log tells of an old version that is kept, also when a star
   ]);
 });
 
+Deno.test("crash: a folder that was made for a file, of which nothing else has come, is known to be its sender's", async () => {
+  await using bench = await ReceiveBench.open();
+  let dead = false;
+  bench.tree.before = () => dead ? death() : undefined;
+  bench.tree.after = ({ method, args }) => {
+    if (method !== "mkdir" || args[0] !== "d") return;
+    dead = true;
+    return death();
+  };
+  void bench.link().request(operation("create", "d/a", "a"), "a");
+  await eventually("it is dead", () => assert.ok(dead), SOON);
+  await using again = await bench.restarted();
+  const anna = again.link();
+  const { header } = await anna.request({ id: crypto.randomUUID(), action: "tree", digest: "" });
+  assert.equal(header["count"], 1, "its sender is told of it");
+  await anna.accepted(folder("delete", "d"));
+  assert.deepEqual(await namesIn(again.synced), []);
+});
+
 Deno.test("crash: folders of an interrupted group are made again when they are sent again", async () => {
   await using bench = await ReceiveBench.open();
   let dead = false;
