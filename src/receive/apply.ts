@@ -132,6 +132,8 @@ export class Applier {
       try {
         if (now === null) await this.#placeNew(staged, path, trail);
         else if (now.kind === "folder") {
+          // On a disk that folds names it may be another folder of this peer, which is to stay.
+          if (owners.own === null) this.#refuseTwin(peer, path, await this.#twinOf(path), group);
           await this.#clearFolder(path);
           continue;
         } else {

@@ -23,6 +23,8 @@ export class Partials {
   readonly #parts: PartialsParts;
   /** Staged files that a transfer, or the commit after it, has in its hands. */
   readonly #inUse = new Set<string>();
+  /** Staged files whose path has another one now: they go as soon as nobody has them in use. */
+  readonly #replaced = new Set<string>();
   readonly #endings = new Set<Promise<unknown>>();
 
   constructor(parts: PartialsParts) {
@@ -62,18 +64,25 @@ export class Partials {
   }
 
   /** A transfer has let go of a staged file. */
-  release(staged: string): void {
+  async release(staged: string): Promise<void> {
     this.#inUse.delete(staged);
+    if (this.#replaced.delete(staged)) await this.#unlink(staged);
   }
 
   /** Writes down how much of a file is here. The same staged file has no other path then. */
   note(partial: Partial): void {
     const { store } = this.#parts;
+    const before = store.partials.get(partial.peer, partial.path);
+    this.#replaced.delete(partial.staged);
     // Only a hint: what it says is read and checked again before anything is built on it.
     store.relaxedTransaction(() => {
       store.partials.removeStaged(partial.staged);
       store.partials.put(partial);
     });
+    if (before === null || before.staged === partial.staged) return;
+    // A transfer of another path had it in use when this one looked for a beginning, as it may have been that of its own file.
+    if (this.#inUse.has(before.staged)) this.#replaced.add(before.staged);
+    else void this.ending(this.#unlink(before.staged));
   }
 
   /** The peer has deleted a path: what had come of it is freed. */
@@ -134,15 +143,19 @@ export class Partials {
    * @returns Whether it is gone.
    */
   async drop({ peer, path, staged }: Partial): Promise<boolean> {
-    const { tree, store } = this.#parts;
     if (this.#inUse.has(staged)) return false;
+    const { store } = this.#parts;
     store.relaxedTransaction(() => store.partials.remove(peer, path));
+    await this.#unlink(staged);
+    return true;
+  }
+
+  async #unlink(staged: string): Promise<void> {
     try {
-      await tree.unlink(staged);
+      await this.#parts.tree.unlink(staged);
     } catch (error) {
       // Without its row it is swept at the next start.
       if (!(error instanceof FileError)) throw error;
     }
-    return true;
   }
 }

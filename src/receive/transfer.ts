@@ -302,7 +302,7 @@ export class Transfer {
     if (offset > 0) return this.#note(staged, offset);
     this.#staged = null;
     staged.handle.close();
-    this.#parts.partials.release(staged.path);
+    await this.#parts.partials.release(staged.path);
     // It was taken for a part of this file when the room was looked at.
     await this.#parts.checkRoom(this.sizeBytes);
   }
@@ -340,7 +340,7 @@ export class Transfer {
       if (!(error instanceof FileError)) throw error;
     }
     if (this.#staged === null) {
-      partials.release(partial.staged);
+      await partials.release(partial.staged);
       await partials.drop(partial);
       return false;
     }
@@ -408,7 +408,7 @@ export class Transfer {
         if (isOver) store.partials.removeStaged(staged.path);
         else await this.#keep(staged, this.#done);
       } finally {
-        partials.release(staged.path);
+        await partials.release(staged.path);
       }
     })());
   }
@@ -448,7 +448,7 @@ export class Transfer {
     try {
       if (!this.#borrowed) await finish(staged);
     } finally {
-      this.#parts.partials.release(staged.path);
+      await this.#parts.partials.release(staged.path);
     }
   }
 

@@ -188,13 +188,38 @@ export class Outgoing {
 
   async #passFrom(resume: Resume | null): Promise<Passed> {
     const { stat, observed } = this.#parts;
-    const start = await this.#startOf(resume);
-    const hash = start.hash;
-    let at = start.offset;
+    if (this.#cutting === null) {
+      const probed = await this.#parts.similar.probe(this.#parts.file);
+      this.#cutting = probed.cutting;
+      this.#bases.push(...probed.bases);
+    }
+    const bases = this.#bases, cutting = this.#cutting;
+    const makeDiffer = () =>
+      new Differ(cutting, stat.sizeBytes, bases.map((base) => base.chunks), (mark) => {
+        const more = this.#parts.similar.find(mark, cutting.averageBits);
+        if (more === null || bases.includes(more)) return null;
+        bases.push(more);
+        return more.chunks;
+      });
+    let differ = makeDiffer();
+    // What the differ has told of; what is not sent again is cut all the same, so that the list of its chunks is whole.
+    let told = 0;
+    const passOver = (runs: Iterable<Run>) => {
+      for (const { bytes } of runs) told += bytes.length;
+    };
+    const { offset, readBytes, hash } = await this.#startOf(resume, (bytes) => passOver(differ.push(bytes)));
+    let at = offset;
+    // It has read on after the last place that fits: what it was told goes on somewhere else.
+    const whole = readBytes === offset;
+    if (!whole) {
+      differ = makeDiffer();
+      told = offset;
+    }
     if (resume !== null && resume.plainUntil > at) {
       const end = Math.min(resume.plainUntil, stat.sizeBytes);
       for await (const bytes of this.#read(at, end, this.#pieceBytes)) {
         hash.update(bytes);
+        passOver(differ.push(bytes));
         const piece = new ScriptWriter(at, await this.#buffer());
         piece.literal(bytes);
         at += bytes.length;
@@ -202,31 +227,22 @@ export class Outgoing {
       }
       if (at < end) throw changed(observed);
     }
-    if (this.#cutting === null) {
-      const probed = await this.#parts.similar.probe(this.#parts.file);
-      this.#cutting = probed.cutting;
-      this.#bases.push(...probed.bases);
-    }
-    const bases = this.#bases, cutting = this.#cutting;
-    const pieces = new Pieces(at, await this.#buffer(), this.#pieceBytes);
+    const from = at;
+    const pieces = new Pieces(from, await this.#buffer(), this.#pieceBytes);
     const flush = async () => {
       if (pieces.open.length === 0) return;
       await this.#send(pieces.open, hash, bases[pieces.base]?.hash ?? null);
       pieces.next(await this.#buffer());
     };
-    const differ = new Differ(cutting, stat.sizeBytes, bases.map((base) => base.chunks), (mark) => {
-      const more = this.#parts.similar.find(mark, cutting.averageBits);
-      if (more === null || bases.includes(more)) return null;
-      bases.push(more);
-      return more.chunks;
-    });
     const take = async (runs: Iterable<Run>) => {
-      for (const { base, from, bytes } of runs) {
-        for (let done = 0; done < bytes.length;) {
+      for (const { base, from: inBase, bytes } of runs) {
+        const before = Math.min(bytes.length, Math.max(0, from - told));
+        told += bytes.length;
+        for (let done = before; done < bytes.length;) {
           if (pieces.mustGoBefore(base)) await flush();
           const part = bytes.subarray(done, done + pieces.roomFor(base));
           hash.update(part);
-          pieces.add(base, from + done, part);
+          pieces.add(base, inBase + done, part);
           done += part.length;
           if (pieces.isFull) await flush();
         }
@@ -239,24 +255,32 @@ export class Outgoing {
     if (at < stat.sizeBytes) throw changed(observed);
     await take(differ.finish());
     await flush();
-    return { hash: hash.digest("hex"), chunks: start.whole ? differ.chunks() : null };
+    return { hash: hash.digest("hex"), chunks: whole ? differ.chunks() : null };
   }
 
-  /** The last place the receiver has named up to which its bytes are those of this file. */
-  async #startOf(resume: Resume | null): Promise<{ offset: number; hash: Hash; whole: boolean }> {
-    let start = { offset: 0, hash: createHash("sha256"), whole: (resume?.plainUntil ?? 0) === 0 };
+  /**
+   * The last place the receiver has named up to which its bytes are those of this file.
+   *
+   * @param onRead Given what is read of the file from its start on: `readBytes` in all.
+   */
+  async #startOf(
+    resume: Resume | null,
+    onRead: (bytes: Uint8Array) => void,
+  ): Promise<{ readonly offset: number; readonly hash: Hash; readonly readBytes: number }> {
+    let start = { offset: 0, hash: createHash("sha256") };
     const hash = createHash("sha256");
     let at = 0;
     for (const mark of resume?.marks ?? []) {
       if (mark.offset > this.#parts.stat.sizeBytes) break;
       for await (const bytes of this.#read(at, mark.offset)) {
         hash.update(bytes);
+        onRead(bytes);
         at += bytes.length;
       }
       if (at < mark.offset || hash.copy().digest("hex") !== mark.digest) break;
-      start = { offset: at, hash: hash.copy(), whole: false };
+      start = { offset: at, hash: hash.copy() };
     }
-    return start;
+    return { ...start, readBytes: at };
   }
 
   /** The file's bytes; gives others their turn now and then. The buffer is used again for the next part. */

@@ -136,6 +136,30 @@ Deno.test("partials: two files at once do not go on with the same one", async ()
   await bench.rest();
 });
 
+for (const first of ["the other file lets go", "the file itself is noted"] as const) {
+  Deno.test(`partials: one that another file has in use is freed when its own comes anew, also if ${first} first`, async () => {
+    const { bench, anna } = await withBeginning("a");
+    await using _ = bench;
+    const other = { ...operation("create", "b", FILE), pieces: true };
+    await resumed(anna, other.id, "b");
+    const own = { ...operation("create", "a", FILE), pieces: true };
+    const others = async () => {
+      await sendPieces(anna, other.id, "b", 0, FILE.length, 1);
+      await anna.accepted({ ...other, turn: 1 });
+    };
+    await sendPieces(anna, own.id, "a", 0, 500_000);
+    if (first === "the other file lets go") await others();
+    await sendPieces(anna, own.id, "a", 500_000, FILE.length);
+    await anna.accepted(own);
+    if (first === "the file itself is noted") await others();
+    await bench.rest();
+    assert.deepEqual(bench.store.partials.list(), []);
+    for (const path of ["a", "b"]) {
+      assert.equal(sha256(await Deno.readFile(`${bench.synced}/${path}`)), sha256(FILE));
+    }
+  });
+}
+
 Deno.test("partials: it is freed when its path is deleted, and when its sender has nothing more to send", async () => {
   for (const how of ["deleted", "complete"] as const) {
     const { bench, anna } = await withBeginning();

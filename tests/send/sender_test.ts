@@ -6,6 +6,7 @@ import { recordFailure, STILL_THERE } from "../../src/send/settled.ts";
 import { SystemClock } from "../../src/system/system_clock.ts";
 import { EXTENSIONS } from "../../src/wire/hello.ts";
 import { parseListing, rootDigest, treeDigests } from "../../src/wire/tree_digest.ts";
+import type { JsonObject } from "../helpers/json.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { sha256 } from "../helpers/tree.ts";
 import { type Frame, ManualClock, turns } from "../receive/support.ts";
@@ -600,6 +601,42 @@ Deno.test("send: a large file is offered when its hash is known, and sent in pie
   await bench.inSync();
   assert.equal(lastContent(bench, "big").content, content);
   assert.equal(bench.acked("big")?.hash, sha256(content));
+});
+
+Deno.test("send: also what was sent in part, or plainly, is remembered by all of its chunks", async () => {
+  const noise = new Uint8Array(3_000_000);
+  for (let at = 0; at < noise.length; at += 60_000) crypto.getRandomValues(noise.subarray(at, at + 60_000));
+  const chunksAfter = async (answer: (turn: unknown) => JsonObject | null, content: Uint8Array) => {
+    await using bench = await SendBench.open();
+    await bench.write("big", content);
+    await bench.observe("big");
+    bench.answer = ({ header }) => {
+      if (header.action !== "piece") return { status: "ok" };
+      const reply = answer(header["turn"]);
+      if (reply !== null) void bench.far.send({ action: "resume", id: header.id, ...reply });
+      return null;
+    };
+    bench.attach();
+    await bench.inSync();
+    const sent = bench.far.frames.filter(({ header }) => header.action === "piece");
+    const chunks = bench.store.chunkLists.get(sha256(content));
+    return { chunks, offsets: sent.map(({ header }) => Number(header["offset"])) };
+  };
+  const { chunks } = await chunksAfter(() => null, noise);
+  assert.notEqual(chunks, null);
+  const from = 1_234_567;
+  const marks = [[from, sha256(noise.subarray(0, from))]];
+  const resumed = await chunksAfter(
+    (turn) => turn === undefined ? { turn: 1, marks, plain: 0 } : null,
+    noise,
+  );
+  assert.ok(resumed.offsets.includes(from));
+  assert.deepEqual(resumed.chunks, chunks);
+  const plain = await chunksAfter(
+    (turn) => turn === undefined ? { turn: 1, marks, plain: 2_000_000 } : null,
+    noise,
+  );
+  assert.deepEqual(plain.chunks, chunks);
 });
 
 Deno.test("send: a refusal while a large file travels ends it, and is counted once", async () => {

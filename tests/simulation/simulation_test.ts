@@ -96,6 +96,11 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
   ],
   [3016672, "the check did not know what lies in a folder that was kept as a conflict copy"],
   [3017426, "a failing disk made a start forget what had only begun"],
+  [
+    4001664,
+    "a file was told that a folder is in its way that was another name of the same peer, where names fold",
+  ],
+  [4010317, "a beginning that another file had in use when its own came anew stayed in staging"],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 
