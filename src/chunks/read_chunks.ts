@@ -17,6 +17,7 @@ export interface ReadChunks {
 /**
  * Reads an open file from its start to its end, and cuts it into chunks. Others get their turn in between.
  *
+ * @param endBytes Where to end if the file goes on.
  * @param stopped Looked at now and then; when it says so, reading ends.
  * @returns `null` when it was stopped.
  */
@@ -25,11 +26,12 @@ export async function readChunks(
   cutting: Cutting,
   clock: Clock,
   stopped: () => boolean = () => false,
+  endBytes = Infinity,
 ): Promise<ReadChunks | null> {
   const hash = createHash("sha256");
-  const differ = new Differ(cutting, file.opened.sizeBytes, []);
+  const differ = new Differ(cutting, Math.min(file.opened.sizeBytes, endBytes), []);
   let sizeBytes = 0;
-  for await (const part of readParts(file, new Slices(clock))) {
+  for await (const part of readParts(file, new Slices(clock), { endBytes })) {
     hash.update(part);
     passOver(differ.push(part));
     sizeBytes += part.length;

@@ -6,7 +6,7 @@ import type { Store } from "../store/store.ts";
 import { sameMark } from "./apply.ts";
 
 /** A file smaller than this is not worth to be described to the sender. */
-const MIN_REMNANT_BYTES = 256 * 1024;
+export const MIN_REMNANT_BYTES = 256 * 1024;
 
 /** A file that is open to be copied from. */
 interface OpenBase {
@@ -85,6 +85,32 @@ export class Bases {
       return { hash: found.hash, chunks };
     }
     return null;
+  }
+
+  /**
+   * The same of the beginning of another version of the file, which goes on as this one only in part.
+   *
+   * @param file Open; closed with the others.
+   * @param sizeBytes Bytes of it that were checked.
+   */
+  async describeBeginning(
+    file: ReadHandle,
+    sizeBytes: number,
+    stopped: () => boolean,
+  ): Promise<{ hash: string; chunks: Uint8Array } | null> {
+    this.#described = true;
+    const cutting = cuttingFor(sizeBytes, true);
+    // Closed with the others from here on, whatever comes.
+    this.#remnant = { hash: "", file };
+    const found = await readChunks(file, cutting, this.#parts.clock, stopped, sizeBytes);
+    if (found === null || found.chunks === null) return null;
+    this.#remnant = { hash: found.hash, file };
+    return { hash: found.hash, chunks: found.chunks };
+  }
+
+  /** Whether it was told already what there is. */
+  get isDescribed(): boolean {
+    return this.#described;
   }
 
   close(): void {

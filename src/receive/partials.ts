@@ -69,6 +69,13 @@ export class Partials {
     if (this.#replaced.delete(staged)) await this.#unlink(staged);
   }
 
+  /** Lets go of a beginning that a transfer was built on, which has come to its end. */
+  async forget(staged: string): Promise<void> {
+    this.#parts.store.partials.removeStaged(staged);
+    if (this.#inUse.has(staged)) this.#replaced.add(staged);
+    else await this.#unlink(staged);
+  }
+
   /** Writes down how much of a file is here. The same staged file has no other path then. */
   note(partial: Partial): void {
     const { store } = this.#parts;

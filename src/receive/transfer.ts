@@ -5,12 +5,13 @@ import type { Operation, RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 import { checkNameOn, parseRelativePath, type RelativePath } from "../domain/relative_path.ts";
+import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import type { TransferProgress } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
-import { Bases } from "./bases.ts";
+import { Bases, MIN_REMNANT_BYTES } from "./bases.ts";
 import { checkHash } from "./check_hash.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
 import type { Partials } from "./partials.ts";
@@ -29,6 +30,8 @@ const NOTE_EVERY_BYTES = 1024 * 1024;
 const MIN_KEPT_BYTES = 1024 * 1024;
 /** Bytes of the base that are copied in one go. */
 const COPY_BYTES = 256 * 1024;
+/** Room that has to be left on the disk for a file to be written beside what was kept of another version. */
+const SPARE_BYTES = 64 * 1024 * 1024;
 /** Places at which a beginning is offered to be continued: a sender whose file has changed takes the last one that still fits. */
 const MAX_MARKS = 32;
 const MIN_MARK_BYTES = 4 * 1024 * 1024;
@@ -91,6 +94,8 @@ export class Transfer {
   /** After a resume was sent: the places at which the next piece may begin, with the hash of what is before. */
   #marks: Map<number, Hash> | null = null;
   #repairs = { offset: -1, count: 0 };
+  /** The beginning of another version, in staging, that this file is built on; its bytes, if it was kept for this path. */
+  #beside: { readonly path: string; readonly bytes: number } | null = null;
   #bases: Bases | null = null;
   /** `null` before its path was checked. */
   #room: Room | null = null;
@@ -166,7 +171,7 @@ export class Transfer {
       if (piece.bare && await this.#offerRemnant(this.#hash.copy())) return;
     }
     if (piece.turn !== this.#turn) return;
-    if (this.#marks !== null) await this.#goOnAt(piece.offset);
+    if (this.#marks !== null && await this.#goOn(piece)) return;
     if (piece.offset !== this.#done) throw new MirrorError("bad_content", "a piece is missing or came twice");
     const end = piece.offset + piece.length;
     this.#room?.ensure(end); // it may become larger than it was said to
@@ -197,6 +202,8 @@ export class Transfer {
     const wrong = piece.digest !== null && this.#hash.copy().digest("hex") !== piece.digest;
     if (wrong) return this.#repair(piece, before, copied);
     this.#done += piece.length;
+    // As long as what was kept before is more, that is what is to be gone on with.
+    if (this.#done < (this.#beside?.bytes ?? 0)) return;
     if (this.#done - this.#noted >= NOTE_EVERY_BYTES) this.#note(this.#staged, this.#done);
   }
 
@@ -281,6 +288,71 @@ export class Transfer {
   #sendResume(plainUntil: number, more: Pick<Resume, "lacks" | "has"> = {}): void {
     const marks = [...this.#marks!].map(([offset, hash]) => [offset, hash.copy().digest("hex")] as const);
     this.#parts.resume({ turn: this.#turn, marks: marks.reverse(), plainUntil, ...more });
+  }
+
+  /**
+   * The sender goes on with a piece at one of the places that it was told, or from the start.
+   *
+   * @returns Whether it was asked to go on once more, as it knows of nothing to build on and there is something.
+   */
+  async #goOn(piece: Piece): Promise<boolean> {
+    const checked = Math.max(0, ...this.#marks!.keys());
+    if (!piece.bare || this.#basesHere.isDescribed) {
+      await this.#goOnAt(piece.offset);
+      return false;
+    }
+    if (checked - piece.offset < MIN_REMNANT_BYTES) {
+      await this.#goOnAt(piece.offset);
+      return await this.#offerRemnant(this.#hash.copy());
+    }
+    return await this.#goOnBeside(piece.offset, checked);
+  }
+
+  /**
+   * What was kept is the beginning of another version, and more than its first part may be of use: the file goes on beside it, and can
+   * be built on it. What was kept stays until the file has come as far.
+   */
+  async #goOnBeside(offset: number, checked: number): Promise<boolean> {
+    const { tree, clock } = this.#parts;
+    const before = this.#staged;
+    const mark = offset === 0 ? createHash("sha256") : this.#marks!.get(offset);
+    const freeBytes = await tree.freeBytes() ?? Infinity;
+    if (before === null || mark === undefined || freeBytes < this.sizeBytes + SPARE_BYTES) {
+      await this.#goOnAt(offset);
+      return false;
+    }
+    const file = await tree.openRead(before.path);
+    const has = await this.#basesHere.describeBeginning(file, checked, () => this.#failure !== null);
+    if (has === null) {
+      await this.#goOnAt(offset);
+      return false;
+    }
+    const staged = await this.#create();
+    try {
+      const hash = createHash("sha256");
+      for await (const part of readParts(file, new Slices(clock), { endBytes: offset })) {
+        hash.update(part);
+        await staged.handle.write(part);
+      }
+      if (hash.copy().digest("hex") !== mark.copy().digest("hex")) {
+        throw new MirrorError("bad_content", "what was kept of the file has been changed");
+      }
+      this.#hash = hash;
+    } catch (error) {
+      staged.handle.close();
+      await this.#remove(staged.path);
+      await this.#parts.partials.release(staged.path);
+      throw error;
+    }
+    before.handle.close();
+    this.#beside = { path: before.path, bytes: this.#borrowed ? 0 : checked };
+    this.#staged = staged;
+    this.#borrowed = false;
+    this.#marks = null;
+    this.#noted = 0;
+    this.#done = offset;
+    this.#askAgain(this.#hash.copy(), 0, { has });
+    return true;
   }
 
   /** The sender goes on at one of the places that it was told, or from the start. */
@@ -389,7 +461,7 @@ export class Transfer {
       );
     }
     checkHash(operation, this.#hash.digest("hex"));
-    this.#closeBases();
+    await this.#closeBases();
     return this.#staged;
   }
 
@@ -405,8 +477,10 @@ export class Transfer {
     const { store, partials } = this.#parts;
     await partials.ending((async () => {
       try {
-        if (isOver) store.partials.removeStaged(staged.path);
-        else await this.#keep(staged, this.#done);
+        if (isOver) {
+          store.partials.removeStaged(staged.path);
+          if (this.#beside !== null && this.#beside.bytes > 0) await partials.forget(this.#beside.path);
+        } else await this.#keep(staged, this.#done);
       } finally {
         await partials.release(staged.path);
       }
@@ -430,7 +504,8 @@ export class Transfer {
   }
 
   async #keep(staged: Staged, verifiedBytes: number): Promise<void> {
-    if (verifiedBytes >= MIN_KEPT_BYTES) this.#note(staged, verifiedBytes);
+    const isMore = verifiedBytes >= (this.#beside?.bytes ?? 0);
+    if (isMore && verifiedBytes >= MIN_KEPT_BYTES) this.#note(staged, verifiedBytes);
     else await this.#remove(staged.path);
   }
 
@@ -457,7 +532,7 @@ export class Transfer {
     this.#ending = true;
     this.fail(new MirrorError("link_closed", why));
     await this.#working;
-    this.#closeBases();
+    await this.#closeBases();
     this.#room?.release();
     const staged = this.#staged;
     this.#staged = null;
@@ -475,9 +550,11 @@ export class Transfer {
     }
   }
 
-  #closeBases(): void {
-    this.#bases?.close();
+  async #closeBases(): Promise<void> {
+    if (this.#bases === null) return;
+    this.#bases.close();
     this.#bases = null;
+    if (this.#beside !== null) await this.#parts.partials.release(this.#beside.path);
   }
 
   status(): TransferProgress {

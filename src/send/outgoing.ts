@@ -75,6 +75,8 @@ export class Outgoing {
   #turn = 0;
   #stopped = false;
   #abandoned = false;
+  /** Whether the next piece is the first of its pass. */
+  #isFirst = true;
   #passing = false;
   readonly #slices: Slices;
   #bases: Base[];
@@ -164,6 +166,7 @@ export class Outgoing {
       // What an interrupted pass had in its hands is not given back: each one begins with its own.
       this.#buffers = this.#free.length;
       this.#passing = true;
+      this.#isFirst = true;
       try {
         return await this.#passFrom(resume);
       } catch (error) {
@@ -338,8 +341,9 @@ export class Outgoing {
       ...(packed === null ? {} : { raw: raw.length }),
       ...(script ? { base } : {}),
       // Without a base the receiver may know better what the file could be built on.
-      ...(this.#bases.length === 0 && piece.offset === 0 ? { bare: true } : {}),
+      ...(this.#bases.length === 0 && this.#isFirst ? { bare: true } : {}),
     };
+    this.#isFirst = false;
     await link.credit(content.length, true);
     if (this.#resume !== null || this.#stopped) {
       link.returnCredit(content.length);
