@@ -554,8 +554,9 @@ export class Committer {
         const { operation, peer, wireBytes } = work;
         this.#recordTrail(at, peer, operation.path, trail, outcome === null);
         if (applied !== null) {
-          if (applied.row === null) this.#store.synced.remove(peer.number, operation.path);
-          else this.#store.synced.put(outcome === null ? applied.row : asDoubtful(applied.row));
+          if (applied.row !== null) {
+            this.#store.synced.put(outcome === null ? applied.row : asDoubtful(applied.row));
+          } else this.#recordGone(peer.number, operation.path, outcome === null);
         }
         // An offer that is declined is a question, not an operation that failed.
         if (outcome?.status === "error" && outcome.code === "content_needed") continue;
@@ -578,6 +579,14 @@ export class Committer {
         });
       }
     });
+  }
+
+  /** A deletion that may not be durable leaves its row: without it nobody would know whose it is if a power cut brought it back. */
+  #recordGone(peer: number, path: RelativePath, isDurable: boolean): void {
+    const { synced } = this.#store;
+    if (isDurable) return synced.remove(peer, path);
+    const row = synced.get(peer, path);
+    if (row !== null) synced.put(asDoubtful(row));
   }
 
   /** Writes down what an operation has done beside what it was to do, whether it came to its end or not. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { FileError } from "../../src/domain/ports.ts";
+import type { RelativePath } from "../../src/domain/relative_path.ts";
 import { DiskTree } from "../../src/system/disk_tree.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { operation } from "../helpers/plain_client.ts";
@@ -357,6 +358,24 @@ Deno.test("crash: a folder that was made for a file, of which nothing else has c
   assert.equal(header["count"], 1, "its sender is told of it");
   await anna.accepted(folder("delete", "d"));
   assert.deepEqual(await namesIn(again.synced), []);
+});
+
+Deno.test("crash: a deletion that could not be made durable leaves its sender's name on what may come back", async () => {
+  await using bench = await ReceiveBench.open();
+  const anna = bench.link();
+  await anna.accepted(operation("create", "d/a", "a"), "a");
+  let bad = true;
+  bench.tree.before = ({ method, args }) => {
+    if (bad && method === "flushFolder" && args[0] === "d") throw new FileError("io", "it cannot be flushed");
+  };
+  const { header } = await anna.request(operation("delete", "d/a", ""));
+  assert.equal(header.status, "error");
+  const row = () => bench.store.synced.get(bench.anna.number, "d/a" as RelativePath);
+  assert.notEqual(row(), null, "the disk may still hold it");
+  bad = false;
+  await anna.accepted(operation("delete", "d/a", ""));
+  assert.equal(row(), null);
+  assert.deepEqual(bench.store.log.newest(10, "d/a").filter(({ action }) => action === "vanished"), []);
 });
 
 Deno.test("crash: folders of an interrupted group are made again when they are sent again", async () => {

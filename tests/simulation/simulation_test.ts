@@ -101,6 +101,10 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
     "a file was told that a folder is in its way that was another name of the same peer, where names fold",
   ],
   [4010317, "a beginning that another file had in use when its own came anew stayed in staging"],
+  [
+    5010975,
+    "a deletion that a failing disk did not let be durable lost its row, and came back as nobody's file",
+  ],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 
