@@ -79,6 +79,8 @@ class Run {
   readonly #pictures = new Map<Name, Map<string, string>>();
   /** Whoever waits for a frame; says whether it was the one. */
   #watchFor: ((from: string, to: string, header: TappedHeader) => boolean)[] = [];
+  /** Moves that were asked for, by their id. */
+  readonly #moves = new Map<unknown, TappedHeader>();
   readonly #trace: string[] = [];
   readonly #counts = new Map<string, number>();
   readonly #traces: boolean;
@@ -106,6 +108,7 @@ class Run {
       this.#watchFor = this.#watchFor.filter((sees) => !sees(from, to, header));
       if ("action" in header) this.#machines[to as Name].witness.requested(header);
       else this.#machines[from as Name].witness.answered(header);
+      this.#followMove(from as Name, header);
       if (this.#traces && "path" in header) {
         this.#tell(
           `${from} writes ${header["action"]} ${header["path"]} ${String(header["id"]).slice(0, 6)} ${
@@ -329,6 +332,18 @@ class Run {
 
   #count(kind: string): void {
     this.#counts.set(kind, (this.#counts.get(kind) ?? 0) + 1);
+  }
+
+  /** What a user put into a folder just as that was moved has gone with it. */
+  #followMove(writer: Name, header: TappedHeader): void {
+    if (header["action"] === "move") this.#moves.set(header["id"], header);
+    const move = header["status"] === "ok" ? this.#moves.get(header["id"]) : undefined;
+    if (move === undefined) return;
+    const [from, to] = [String(move["from"]), String(move["path"])];
+    const touched = this.#touched[writer];
+    for (const path of [...touched]) {
+      if (path.startsWith(`${from}/`)) touched.add(to + path.slice(from.length));
+    }
   }
 
   #setDialler(dialler: Name | "both"): void {
