@@ -536,10 +536,7 @@ export class Applier {
       await this.#tree.rmdir(path);
     } catch (error) {
       if (!(error instanceof FileError && error.code === "not_empty")) throw error;
-      throw new MirrorError(
-        "folder_in_the_way",
-        `${path} is a folder here that is not empty: a file cannot take its name`,
-      );
+      throw folderInTheWay(path);
     }
   }
 
@@ -611,6 +608,13 @@ export class Applier {
 
 /** No file has this ctime, so a row with it fits none. */
 const NO_CTIME_MS = -1;
+
+export function folderInTheWay(path: RelativePath): MirrorError {
+  return new MirrorError(
+    "folder_in_the_way",
+    `${path} is a folder here that is not empty: a file cannot take its name`,
+  );
+}
 
 /** A row for what was put in place without a look at it afterwards. */
 export function doubtfulRow(peer: number, path: RelativePath, state: PathState): Synced {

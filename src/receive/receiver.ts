@@ -536,7 +536,7 @@ export class Receiver {
             `more than ${MAX_TRANSFERS} large files at once are not taken`,
           );
         }
-        transfer.checkFirst(this.#parts.system);
+        await transfer.checkFirst(this.#parts.system);
         const path = header["path"] as RelativePath;
         // What is here of it already needs no room again.
         const begun = this.#partials.find(link.peer.number, path, transfer.sizeBytes);

@@ -4,13 +4,20 @@ import { freeWhole } from "../domain/free.ts";
 import type { Operation, RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
-import { checkNameOn, parseRelativePath, type RelativePath } from "../domain/relative_path.ts";
+import {
+  checkNameOn,
+  nameOf,
+  parentOf,
+  parseRelativePath,
+  type RelativePath,
+} from "../domain/relative_path.ts";
 import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import type { TransferProgress } from "../domain/status.ts";
 import { FRAME_COST_BYTES } from "../link/credit.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
+import { folderInTheWay } from "./apply.ts";
 import { Bases, MIN_REMNANT_BYTES } from "./bases.ts";
 import { checkHash } from "./check_hash.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
@@ -97,6 +104,8 @@ export class Transfer {
   /** The beginning of another version, in staging, that this file is built on; its bytes, if it was kept for this path. */
   #beside: { readonly path: string; readonly bytes: number } | null = null;
   #bases: Bases | null = null;
+  /** Used again for each stretch that is copied: a script can have thousands of them. */
+  #copyBuffer: Uint8Array | null = null;
   /** `null` before its path was checked. */
   #room: Room | null = null;
   /** The pieces, one after the other. Never rejects: the first failure is kept. */
@@ -131,7 +140,7 @@ export class Transfer {
   }
 
   /** Checks what the first piece says, so that a file that will be refused does not travel first. */
-  checkFirst(system: "windows" | "unix"): void {
+  async checkFirst(system: "windows" | "unix"): Promise<void> {
     const path = this.#parts.header["path"];
     if (typeof path !== "string") {
       throw new MirrorError("bad_header", 'the field "path" is missing or not a string');
@@ -140,6 +149,7 @@ export class Transfer {
     checkNameOn(system, parsed);
     this.#room = this.#parts.room(parsed);
     this.#room.ensure(this.sizeBytes);
+    if (await isFullFolder(this.#parts.tree, parsed)) throw folderInTheWay(parsed);
   }
 
   fail(error: unknown): void {
@@ -227,7 +237,7 @@ export class Transfer {
 
   /** @returns Whether the base had all of it. */
   async #copy(base: ReadHandle, from: number, length: number): Promise<boolean> {
-    const buffer = new Uint8Array(Math.min(COPY_BYTES, length));
+    const buffer = this.#copyBuffer ??= new Uint8Array(COPY_BYTES);
     const slices = new Slices(this.#parts.clock);
     for (let done = 0; done < length;) {
       if (this.#failure !== null) return true;
@@ -566,5 +576,19 @@ export class Transfer {
       sizeBytes: this.sizeBytes,
       startedMs: this.#startedMs,
     };
+  }
+}
+
+/**
+ * Whether a folder of just this name is there that is not empty. What cannot be looked at is left to the commit; so is another spelling of
+ * the name on a disk that takes both for one.
+ */
+async function isFullFolder(tree: FileTree, path: RelativePath): Promise<boolean> {
+  try {
+    if ((await tree.lstat(path))?.kind !== "folder" || (await tree.list(path)).length === 0) return false;
+    return (await tree.list(parentOf(path) ?? "")).some(({ name }) => name === nameOf(path));
+  } catch (error) {
+    if (error instanceof FileError) return false;
+    throw error;
   }
 }

@@ -126,6 +126,18 @@ export class ObservedTable {
     return row && toObservation(row);
   }
 
+  /** The other names under which a file is observed, as hard links are; a hundred of them at most. */
+  otherNames({ inode, device }: Pick<FileStat, "inode" | "device">, path: RelativePath): RelativePath[] {
+    if (inode === 0) return [];
+    const rows = this.#db.all(
+      "SELECT path FROM observed WHERE inode = ? AND device = ? AND kind = 'file' AND path <> ? LIMIT 100",
+      inode,
+      device,
+      path,
+    );
+    return rows.map((row) => row["path"] as RelativePath);
+  }
+
   /** The observations that are to be hashed once more. */
   provisional(): Observation[] {
     return this.#db.all("SELECT * FROM observed WHERE provisional = 1").map(toObservation);

@@ -147,6 +147,10 @@ export class Page implements Disposable {
         if (after === null) store.observed.remove(path);
         else if (after !== before) store.observed.put(after);
         changes.push({ path, before, after, movedFrom: old?.path ?? null });
+        // The system tells only of the name under which a file was written.
+        if (before?.kind === "file" && after?.kind === "file") {
+          left.push(...store.observed.otherNames(after, path));
+        }
         if (before?.kind !== "folder" || after?.kind === "folder") continue;
         // Another look may have noted more in a folder since this one saw that it is none any more.
         for (const row of store.observed.below(path).reverse()) {

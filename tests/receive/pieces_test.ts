@@ -242,3 +242,23 @@ Deno.test("pieces: more than was announced is taken only if the disk has room fo
   await anna.accepted(operation("create", "small", "s"), "s");
   await bench.rest();
 });
+
+Deno.test("pieces: a folder in the way is said at the first piece, before the rest has travelled", async () => {
+  await using bench = await ReceiveBench.open();
+  await Deno.mkdir(`${bench.synced}/big`);
+  await Deno.writeTextFile(`${bench.synced}/big/mine`, "a file of this computer");
+  const anna = bench.link();
+  const { id } = operation("create", "big", OLD);
+  const { header } = await anna.request(
+    piece(id, OLD, 0, 500_000) as JsonObject & { id: string },
+    OLD.subarray(0, 500_000),
+  );
+  assert.deepEqual([header.status, header.code], ["error", "folder_in_the_way"]);
+  await bench.rest();
+  // An empty one gives way.
+  await Deno.remove(`${bench.synced}/big/mine`);
+  const again = { ...operation("create", "big", OLD), pieces: true };
+  await sendWhole(anna, again.id, OLD);
+  await anna.accepted(again);
+  assert.equal(sha256(await Deno.readFile(`${bench.synced}/big`)), sha256(OLD));
+});

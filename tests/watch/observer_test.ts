@@ -68,6 +68,15 @@ async function right(folder: WatchedFolder, deadlineMs = 10_000): Promise<void> 
   });
 }
 
+liveTest("a file that is written under one of its names is taken under the others too", async (folder) => {
+  Deno.mkdirSync(folder.at("d"));
+  write(folder, "one");
+  for (const name of ["two", "d/three"]) Deno.linkSync(folder.at("one"), folder.at(name));
+  for (const name of ["one", "two", "d/three"]) await taken(folder, name);
+  write(folder, "two", "written under the second name");
+  for (const name of ["two", "one", "d/three"]) await taken(folder, name);
+}, { ignore: !unix });
+
 liveTest("saves of every kind are taken within milliseconds", async (folder) => {
   assert.equal(folder.observer.status().watcher, "watching");
   const slowest: Record<string, number> = {};
