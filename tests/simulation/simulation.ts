@@ -378,6 +378,13 @@ class Run {
           return true;
         });
         return;
+      case "kill at the commit":
+        this.#watchFor.push((_from, to, header) => {
+          if (to !== happens.on || header["action"] !== "update") return false;
+          this.#kill({ ...happens, kind: "kill", upAfterMs: 200, rollBack: false });
+          return true;
+        });
+        return;
       case "edit at the commit":
         this.#machines[happens.on].troubles.meddler = {
           tree: this.#machines[happens.on].synced,

@@ -32,6 +32,8 @@ export type Happening =
     readonly upAfterMs: number;
     readonly rollBack: boolean;
   }
+  /** The same, so many calls after the next version of a file was sent to it. */
+  | { readonly kind: "kill at the commit"; readonly on: Name; readonly how: Death; readonly calls: number }
   | { readonly kind: "restart"; readonly on: Name; readonly upAfterMs: number; readonly rollBack: boolean }
   | { readonly kind: "swap dialler"; readonly how: Death | "stopped"; readonly dialler: Name | "both" }
   | { readonly kind: "backup"; readonly on: Name }
@@ -121,6 +123,16 @@ export function storyOf(seed: number): Story {
     const on = random.pick(NAMES), atMs = random.unit() * lengthMs;
     const calls = random.pick([1, random.int(1, 12)]);
     steps.push({ atMs, happens: { kind: "edit at the commit", on, calls } });
+    const from = on === "anna" ? "bert" : "anna";
+    const action = random.pick(["edit", "touch"] as const);
+    steps.push({ atMs: atMs + 1, happens: { kind: "user", on: from, side: "watched", action } });
+  }
+  if (random.chance(0.1)) {
+    const on = random.pick(NAMES), atMs = random.unit() * lengthMs;
+    steps.push({
+      atMs,
+      happens: { kind: "kill at the commit", on, how: deathOf(random), calls: random.int(1, 60) },
+    });
     const from = on === "anna" ? "bert" : "anna";
     const action = random.pick(["edit", "touch"] as const);
     steps.push({ atMs: atMs + 1, happens: { kind: "user", on: from, side: "watched", action } });
