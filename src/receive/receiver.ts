@@ -413,12 +413,17 @@ export class Receiver {
     checkNameOn(this.#parts.system, move.from);
     const outcome = this.#committer.settled<Outcome>(
       move.from,
-      () =>
-        intake.dropped
-          ? Promise.resolve(
-            toOutcome(new MirrorError("link_closed", "the link that brought it was replaced")),
-          )
-          : this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock)),
+      async () => {
+        if (intake.dropped) throw new MirrorError("link_closed", "the link that brought it was replaced");
+        if (this.#replay.standsFor(move.from)) await this.#replay.again();
+        if (this.#replay.standsFor(move.from)) {
+          throw new MirrorError(
+            "cannot_move",
+            `what a crash has left of ${move.from} is not brought back yet`,
+          );
+        }
+        return await this.#mover.move(link.peer, move, wireBytes, new Slices(this.#parts.clock));
+      },
     ).catch(toOutcome);
     this.#answer(link, intake, move, outcome, costBytes, () => {});
   }

@@ -1,7 +1,7 @@
 import { hash as hashOf } from "node:crypto";
 import { type FileStat, type PathState, sameState } from "../domain/observation.ts";
 import { FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
-import { parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
+import { isBelow, parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Intent } from "../store/intents.ts";
 import type { JournalRow } from "../store/journals.ts";
 import { localNote } from "../store/log.ts";
@@ -75,6 +75,13 @@ export class Replay {
   /** Whether it is known of a path that its version is not there yet, although it was acknowledged. */
   lacks(path: RelativePath): boolean {
     return this.#waiting !== null && this.#waiting.has(path);
+  }
+
+  /** Whether a journal still stands for what is at a path, or in the folder there: by that path, so it may not be moved. */
+  standsFor(path: RelativePath): boolean {
+    if (this.isOver) return false;
+    if (this.#waiting === null) return true;
+    return [...this.#waiting].some((waiting) => waiting === path || isBelow(waiting, path));
   }
 
   /** Whether everything has been brought back. */

@@ -455,6 +455,28 @@ Deno.test("power cut: what had only begun and cannot be looked at is settled lat
   assert.equal(hasJournal(third), false);
 });
 
+Deno.test("power cut: a folder is not moved while a journal stands for what is in it, since before a crash", async () => {
+  await using bench = await ReceiveBench.open();
+  const first = bench.link();
+  await first.accepted(folder("create", "d0"));
+  await sentAll(bench, "v1");
+  let bad = true;
+  await using again = await bench.restarted(null, ({ method, args }) => {
+    if (bad && method === "flushFile" && String(args[0]).startsWith("d0/")) {
+      throw new FileError("io", "it cannot be flushed");
+    }
+  });
+  const far = again.link();
+  const move = () => ({ ...folder("create", "e"), action: "move", path: "e", from: "d0" });
+  assert.equal((await far.refused(move())).code, "cannot_move");
+  bad = false;
+  await far.accepted(move());
+  await using third = await again.rebooted("nothing");
+  for (const path of PATHS.filter((path) => path.startsWith("d0/"))) {
+    assert.equal(await contentOf(third, path.replace("d0/", "e/")), text(path, "v1"));
+  }
+});
+
 Deno.test("power cut: what could not be brought back stays in the journal for the next start", async () => {
   await using bench = await ReceiveBench.open();
   await sentAll(bench, "v1");

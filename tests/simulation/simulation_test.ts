@@ -106,6 +106,10 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
     "a deletion that a failing disk did not let be durable lost its row, and came back as nobody's file",
   ],
   [6001258, "the check did not know that what a user puts into a folder just as it is moved goes with it"],
+  [
+    9013561,
+    "a folder was moved while a journal still stood for what was in it, by the old paths: a power cut took it",
+  ],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 
