@@ -501,11 +501,7 @@ export class Applier {
       if (group.verified.has(folder)) continue;
       const stat = await this.#tree.lstat(folder);
       if (stat === null) {
-        // Its row first: after a crash it would be nobody's, and stay when its sender deletes its own.
-        if (this.#store.synced.get(peer, folder) === null) {
-          this.#store.synced.put(doubtfulRow(peer, folder, FOLDER_STATE));
-        }
-        await this.#tree.mkdir(folder);
+        await makeParent(this.#tree, this.#store, peer, folder);
         trail.made.push(folder);
         group.placed.add(folder);
         group.toFlush.add(parentOf(folder) ?? "");
@@ -606,15 +602,27 @@ export class Applier {
   }
 }
 
-/** No file has this ctime, so a row with it fits none. */
-const NO_CTIME_MS = -1;
-
+/** Why a file cannot take the name of a folder that has something in it. */
 export function folderInTheWay(path: RelativePath): MirrorError {
   return new MirrorError(
     "folder_in_the_way",
     `${path} is a folder here that is not empty: a file cannot take its name`,
   );
 }
+
+/** Makes a folder for what goes into it. Its row comes first: after a crash it would be nobody's, and stay when its sender deletes its own. */
+export async function makeParent(
+  tree: FileTree,
+  { synced }: Store,
+  peer: number,
+  folder: RelativePath,
+): Promise<void> {
+  if (synced.get(peer, folder) === null) synced.put(doubtfulRow(peer, folder, FOLDER_STATE));
+  await tree.mkdir(folder);
+}
+
+/** No file has this ctime, so a row with it fits none. */
+const NO_CTIME_MS = -1;
 
 /** A row for what was put in place without a look at it afterwards. */
 export function doubtfulRow(peer: number, path: RelativePath, state: PathState): Synced {

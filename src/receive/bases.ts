@@ -73,16 +73,13 @@ export class Bases {
     for (const path of [this.#path, ...(copy === null ? [] : [copy])]) {
       const file = await openOrNull(this.#parts.tree, path);
       if (file === null) continue;
-      const found = file.opened.sizeBytes < MIN_REMNANT_BYTES
-        ? null
-        : await readChunks(file, cuttingFor(file.opened.sizeBytes, true), this.#parts.clock, stopped);
-      const chunks = found?.chunks ?? null;
-      if (found === null || chunks === null) {
+      const { sizeBytes } = file.opened;
+      if (sizeBytes < MIN_REMNANT_BYTES) {
         file.close();
         continue;
       }
-      this.#remnant = { hash: found.hash, file };
-      return { hash: found.hash, chunks };
+      const described = await this.#describe(file, sizeBytes, stopped);
+      if (described !== null) return described;
     }
     return null;
   }
@@ -99,11 +96,23 @@ export class Bases {
     stopped: () => boolean,
   ): Promise<{ hash: string; chunks: Uint8Array } | null> {
     this.#described = true;
-    const cutting = cuttingFor(sizeBytes, true);
-    // Closed with the others from here on, whatever comes.
+    return await this.#describe(file, sizeBytes, stopped);
+  }
+
+  /** Reads a file, which is the remnant from then on; it is closed when it cannot be described. */
+  async #describe(
+    file: ReadHandle,
+    sizeBytes: number,
+    stopped: () => boolean,
+  ): Promise<{ hash: string; chunks: Uint8Array } | null> {
+    // Closed with the others if reading fails.
     this.#remnant = { hash: "", file };
-    const found = await readChunks(file, cutting, this.#parts.clock, stopped, sizeBytes);
-    if (found === null || found.chunks === null) return null;
+    const found = await readChunks(file, cuttingFor(sizeBytes, true), this.#parts.clock, stopped, sizeBytes);
+    if (found === null || found.chunks === null) {
+      file.close();
+      this.#remnant = null;
+      return null;
+    }
     this.#remnant = { hash: found.hash, file };
     return { hash: found.hash, chunks: found.chunks };
   }

@@ -10,15 +10,7 @@ import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import type { Owners, Synced } from "../store/synced.ts";
 import type { NewTrashed } from "../store/trash.ts";
-import {
-  type Applied,
-  Applier,
-  asDoubtful,
-  doubtfulRow,
-  type Group,
-  isDoubtful,
-  type Trail,
-} from "./apply.ts";
+import { type Applied, Applier, asDoubtful, type Group, isDoubtful, type Trail } from "./apply.ts";
 import { flushFolders } from "./flush_folders.ts";
 import { inParallel } from "./in_parallel.ts";
 import { Journal, type Lump } from "./journal.ts";
@@ -602,12 +594,13 @@ export class Committer {
         peer: peer.name,
       });
     }
-    // Else they would stay when their sender, who may not know that they were made, deletes its own.
+    if (!isDurable) return;
+    // Each has a row since before it was made, which says that it may not be durable.
     for (const folder of trail.made) {
-      const own = this.#store.synced.get(peer.number, folder);
-      if (own !== null && !isDoubtful(own)) continue;
-      const row = doubtfulRow(peer.number, folder, FOLDER_STATE);
-      this.#store.synced.put(isDurable ? { ...row, disk: { ...row.disk, ctimeMs: 0 } } : row);
+      const row = this.#store.synced.get(peer.number, folder);
+      if (row !== null && isDoubtful(row)) {
+        this.#store.synced.put({ ...row, disk: { ...row.disk, ctimeMs: 0 } });
+      }
     }
   }
 

@@ -82,11 +82,12 @@ export async function inspectSynced(parts: InspectionParts): Promise<Inspection>
     if (gone.length > 0 && await isFlushed(parts.tree, foldersAbove(...gone.map(({ path }) => path)))) {
       for (const row of gone) {
         const { path } = row;
-        changes.push(() => store.synced.remove(peer, path));
         // What was never acknowledged may never have been there.
-        if (isDoubtful(row)) continue;
-        vanished.push(path);
+        const isDeletion = !isDoubtful(row);
+        if (isDeletion) vanished.push(path);
         changes.push(() => {
+          store.synced.remove(peer, path);
+          if (!isDeletion) return;
           const message = "deleted here by hand: it is fetched again";
           store.log.add(localNote(clock.now(), "vanished", path, "vanished", message));
         });

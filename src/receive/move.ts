@@ -1,7 +1,7 @@
 import type { EventSink } from "../domain/events.ts";
 import type { Operation } from "../domain/header.ts";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
-import { type FileStat, FOLDER_STATE } from "../domain/observation.ts";
+import type { FileStat } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
 import {
   ancestorsOf,
@@ -15,7 +15,7 @@ import type { Slices } from "../domain/slices.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { BegunMove } from "../store/moves.ts";
 import type { Store } from "../store/store.ts";
-import { asDoubtful, doubtfulRow, sameMark } from "./apply.ts";
+import { asDoubtful, makeParent, sameMark } from "./apply.ts";
 import { type Outcome, toOutcome } from "./committer.ts";
 import { flushFolders, foldersAbove } from "./flush_folders.ts";
 import { lookAgain } from "./look_again.ts";
@@ -259,9 +259,7 @@ export class Mover {
     const changed: string[] = [];
     for (const folder of ancestorsOf(path)) {
       if (await tree.lstat(folder) !== null) continue;
-      // It could stay if the move comes to nothing and the sender then deletes its own.
-      if (store.synced.get(peer, folder) === null) store.synced.put(doubtfulRow(peer, folder, FOLDER_STATE));
-      await tree.mkdir(folder);
+      await makeParent(tree, store, peer, folder);
       changed.push(parentOf(folder) ?? "");
     }
     return changed;

@@ -69,7 +69,7 @@ export class Replay {
 
   /** Whether a path still has to be brought back: nothing may be concluded from what is there. */
   waits(path: RelativePath): boolean {
-    return this.#waiting === null || this.#waiting.has(path);
+    return this.#waiting === null || this.lacks(path);
   }
 
   /** Whether it is known of a path that its version is not there yet, although it was acknowledged. */

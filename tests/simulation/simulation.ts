@@ -8,7 +8,7 @@ import { Machine } from "./machine.ts";
 import type { MemoryTree } from "./memory_tree.ts";
 import { Prng } from "./prng.ts";
 import { DeadError } from "./process.ts";
-import { type Happening, type Name, NAMES, type Step, type Story, tellStep } from "./story.ts";
+import { type Happening, type Name, NAMES, otherThan, type Step, type Story, tellStep } from "./story.ts";
 import { User } from "./user.ts";
 import { VolatileDatabase } from "./volatile_database.ts";
 import { World } from "./world.ts";
@@ -239,7 +239,7 @@ class Run {
     if (open.length > 0) return this.#violate("no convergence", open.slice(0, 8).join("\n"));
     for (const name of NAMES) {
       this.#checkWatched(name);
-      const sender = this.#users.get(`${name === "anna" ? "bert" : "anna"} watched`)!;
+      const sender = this.#users.get(`${otherThan(name)} watched`)!;
       // What a user has saved here byte for byte as the peer has sent it counts as the peer's.
       const kept = [...this.#users.get(`${name} synced`)!.kept].filter(([hash]) => !sender.saved.has(hash));
       const lost = lostContents(this.#machines[name].synced, kept);
@@ -269,7 +269,7 @@ class Run {
   #clearTheWay(on: Name): void {
     const { synced, folds } = this.#machines[on];
     const spelt = (path: string) => foldedPath(path, { case: folds, unicode: folds });
-    const sender = this.#machines[on === "anna" ? "bert" : "anna"];
+    const sender = this.#machines[otherThan(on)];
     if (sender.running === null) return; // it has just been told to stop, or begins again: there is nobody to be asked
     for (const { number } of sender.store.peers.list()) {
       for (const { path, code } of sender.store.pending.list(number)) {
@@ -463,7 +463,7 @@ class Run {
   }
 
   #bothDelete(step: Step, on: Name): void {
-    const from = on === "anna" ? "bert" : "anna";
+    const from = otherThan(on);
     this.#checkWatched(from);
     const { synced } = this.#machines[on];
     const touched = this.#touched[on];

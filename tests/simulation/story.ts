@@ -6,6 +6,10 @@ import { USER_ACTIONS, type UserAction } from "./user.ts";
 export type Name = "anna" | "bert";
 export const NAMES: readonly Name[] = ["anna", "bert"];
 
+export function otherThan(name: Name): Name {
+  return name === "anna" ? "bert" : "anna";
+}
+
 /** What happens in a step. */
 export type Happening =
   | {
@@ -123,9 +127,7 @@ export function storyOf(seed: number): Story {
     const on = random.pick(NAMES), atMs = random.unit() * lengthMs;
     const calls = random.pick([1, random.int(1, 12)]);
     steps.push({ atMs, happens: { kind: "edit at the commit", on, calls } });
-    const from = on === "anna" ? "bert" : "anna";
-    const action = random.pick(["edit", "touch"] as const);
-    steps.push({ atMs: atMs + 1, happens: { kind: "user", on: from, side: "watched", action } });
+    steps.push({ atMs: atMs + 1, happens: saveTowards(on, random) });
   }
   if (random.chance(0.1)) {
     const on = random.pick(NAMES), atMs = random.unit() * lengthMs;
@@ -133,14 +135,19 @@ export function storyOf(seed: number): Story {
       atMs,
       happens: { kind: "kill at the commit", on, how: deathOf(random), calls: random.int(1, 60) },
     });
-    const from = on === "anna" ? "bert" : "anna";
-    const action = random.pick(["edit", "touch"] as const);
-    steps.push({ atMs: atMs + 1, happens: { kind: "user", on: from, side: "watched", action } });
+    steps.push({ atMs: atMs + 1, happens: saveTowards(on, random) });
   }
   steps.sort((a, b) => a.atMs - b.atMs);
   return { seed, manners, dialler, steps: steps.map((step, number) => ({ number, ...step })), lastCut };
 }
 
+/** A new version of something, or a new time of it, comes to a machine. */
+const saveTowards = (on: Name, random: Prng): Happening => ({
+  kind: "user",
+  on: otherThan(on),
+  side: "watched",
+  action: random.pick(["edit", "touch"]),
+});
 const cutOf = (random: Prng): Cut => random.chance(0.8) ? "reset" : "silent";
 const deathOf = (random: Prng): Death => random.chance(0.7) ? "power" : "killed";
 const kill = (random: Prng): Happening => ({
