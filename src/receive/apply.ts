@@ -1,7 +1,6 @@
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type FileStat, FOLDER_STATE, type PathState, sameStat } from "../domain/observation.ts";
 import type { Folding } from "../domain/plan.ts";
-import { foldedPath } from "../domain/plan.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
 import { readParts } from "../domain/read_parts.ts";
 import {
@@ -21,6 +20,7 @@ import { hashFile } from "./hash_file.ts";
 import { markOf } from "./mark_of.ts";
 import { freeConflictPath } from "./staging.ts";
 import { asTrashed, type Going, type Trash } from "./trash.ts";
+import { twinOf } from "./twin.ts";
 
 /** What applying one operation did: the row to write (`null`: the path is gone). */
 export interface Applied {
@@ -133,7 +133,9 @@ export class Applier {
         if (now === null) await this.#placeNew(staged, path, trail);
         else if (now.kind === "folder") {
           // On a disk that folds names it may be another folder of this peer, which is to stay.
-          if (owners.own === null) this.#refuseTwin(peer, path, await this.#twinOf(path), group);
+          if (owners.own === null) {
+            this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
+          }
           await this.#clearFolder(path);
           continue;
         } else {
@@ -228,10 +230,10 @@ export class Applier {
           `${path} is a file here: it must be deleted before a folder can take its name`,
         );
       }
-      this.#refuseTwin(peer, path, await this.#twinOf(path), group);
+      this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
       await this.#moveToConflict(path, trail);
     } else if (now !== null && owners.own === null) {
-      this.#refuseTwin(peer, path, await this.#twinOf(path), group);
+      this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
     }
     if (now?.kind !== "folder") await this.#tree.mkdir(path);
     group.verified.add(path);
@@ -344,7 +346,7 @@ export class Applier {
     trail: Trail,
     group: Group,
   ): Promise<void> {
-    if (row === null) this.#refuseTwin(peer, path, await this.#twinOf(path), group);
+    if (row === null) this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
     if (now.kind !== "file" || !await this.#isReplaceable(path, now, row, wanted)) {
       await this.#moveToConflict(path, trail);
       return await this.#placeNew(staged, path, trail);
@@ -543,19 +545,6 @@ export class Applier {
       "owned_by_other",
       `${path} belongs to ${name} here: two peers cannot mirror to one path`,
     );
-  }
-
-  /** On a folder that takes names for one: another name of this peer that the path would overwrite. */
-  async #twinOf(path: RelativePath): Promise<RelativePath | null> {
-    if (!this.#folding.case && !this.#folding.unicode) return null;
-    const folder = parentOf(path) ?? "";
-    const folded = foldedPath(nameOf(path), this.#folding);
-    for (const { name } of await this.#tree.list(folder)) {
-      if (name !== nameOf(path) && foldedPath(name, this.#folding) === folded) {
-        return joinPath(folder, name.normalize("NFC")) as RelativePath;
-      }
-    }
-    return null;
   }
 
   #refuseTwin(peer: number, path: RelativePath, twin: RelativePath | null, group: Group): void {

@@ -141,10 +141,10 @@ export class Receiver {
     const staging = new Staging(parts.tree, parts.random);
     await staging.ensure();
     const trash = parts.trash === null ? null : await Trash.open({ ...parts, limits: parts.trash });
-    const replay = await recoverCommits({ ...parts, staging, trash });
+    const folding = await staging.probeFolding();
+    const replay = await recoverCommits({ ...parts, staging, folding, trash });
     const partials = new Partials(parts);
     await partials.sweep();
-    const folding = await staging.probeFolding();
     await staging.tidy();
     return new Receiver(parts, staging, partials, folding, trash, replay);
   }

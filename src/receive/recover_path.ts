@@ -1,4 +1,5 @@
 import type { FileStat, PathState } from "../domain/observation.ts";
+import type { Folding } from "../domain/plan.ts";
 import type { Clock, FileTree } from "../domain/ports.ts";
 import { ancestorsOf, nameOf, parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import type { Intent } from "../store/intents.ts";
@@ -11,12 +12,14 @@ import { lookAgain } from "./look_again.ts";
 import { markOf } from "./mark_of.ts";
 import { freeConflictPath, type Staging } from "./staging.ts";
 import { asTrashed, findTrashed, type Trash } from "./trash.ts";
+import { twinOf } from "./twin.ts";
 
 /** What recovery works with. */
 export interface RecoverParts {
   readonly tree: FileTree;
   readonly store: Store;
   readonly staging: Staging;
+  readonly folding: Folding;
   readonly clock: Clock;
   readonly trash: Trash | null;
 }
@@ -38,6 +41,10 @@ async function recoverAt(parts: RecoverParts, intent: Intent): Promise<void> {
   // Folders that are gone, or a symlink in their place: nothing is looked at or put back through that.
   const reachable = await hasRealParents(tree, path);
   const now = reachable ? await tree.lstat(path) : null;
+  // What stands there has another name here: the operation was going to be refused, or the crash came before that.
+  if (row === null && old === null && now !== null && await twinOf(tree, parts.folding, path) !== null) {
+    return;
+  }
   const isDone = state === null ? now === null : await holds(parts, path, now, state);
   if (!isDone && now === null && old !== null && reachable) return await tree.rename(aside, path);
   if (old !== null) {

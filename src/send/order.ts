@@ -232,10 +232,15 @@ export class Order {
     return true;
   }
 
-  /** Whether a path waits to be sent. What is in a folder that was refused may itself be waiting for the deletion that asks. */
+  /**
+   * Whether a path waits to be sent. What is deleted there too will never come: it may be the folder that waits for the deletion
+   * that asks. What is in a folder that was refused may be waiting for that deletion as well.
+   */
   #isComing(path: RelativePath): boolean {
-    const stateOf = (path: RelativePath) => this.#store.pending.get(this.#peer, path)?.state;
-    return stateOf(path) === "waiting" && ancestorsOf(path).every((folder) => stateOf(folder) !== "refused");
+    const rowAt = (path: RelativePath) => this.#store.pending.get(this.#peer, path);
+    const row = rowAt(path);
+    return row?.state === "waiting" && row.action !== "delete" &&
+      ancestorsOf(path).every((folder) => rowAt(folder)?.state !== "refused");
   }
 }
 

@@ -176,6 +176,26 @@ Deno.test("send: what was moved into a folder that is refused is deleted under i
   ]);
 });
 
+Deno.test("send: a file that took its folder's place, and left that again, is deleted under its old name, and the folder too", async () => {
+  await using bench = await SendBench.open();
+  await bench.write("x/one", "content");
+  await bench.observe("x", "x/one");
+  bench.attach();
+  await bench.inSync();
+  bench.far.close();
+  await eventually("detached", () => assert.equal(bench.sender.isAttached, false));
+  await Deno.rename(`${bench.watched}/x/one`, `${bench.watched}/moving`);
+  await Deno.remove(`${bench.watched}/x`);
+  await Deno.rename(`${bench.watched}/moving`, `${bench.watched}/x`);
+  await bench.observe("x", "x/one");
+  await Deno.rename(`${bench.watched}/x`, `${bench.watched}/new`);
+  await bench.observe("new", "x");
+  bench.attach();
+  await bench.inSync();
+  assert.equal(bench.acked("x/one"), null);
+  assert.equal(bench.acked("new")?.kind, "file");
+});
+
 Deno.test("send: refusals that last stay in pending with their reason; others are tried again, with attempts", async () => {
   const clock = new ManualClock();
   await using bench = await SendBench.open(clock);

@@ -110,6 +110,14 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
     9013561,
     "a folder was moved while a journal still stood for what was in it, by the old paths: a power cut took it",
   ],
+  [
+    10004367,
+    "a deletion waited for a name that its file had left again, and the folder in that name's place for the deletion",
+  ],
+  [
+    10006877,
+    "after a power cut a folder passed for another one of the same spelling, where names fold",
+  ],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 
