@@ -142,6 +142,11 @@ export function recoveredNote(atMs: number, path: RelativePath, state: PathState
   };
 }
 
+/** Whether what stands at a path that never came is there under another name: the operation would have been refused. */
+export async function isOtherName({ tree, folding }: RecoverParts, path: RelativePath): Promise<boolean> {
+  return await twinOf(tree, folding, path) !== null;
+}
+
 /** Whether every folder above a path is one, and no symlink. */
 export async function hasRealParents(tree: FileTree, path: RelativePath): Promise<boolean> {
   for (const folder of ancestorsOf(path)) {

@@ -9,7 +9,7 @@ import { asDoubtful, isDoubtful, sameMark } from "./apply.ts";
 import { type JournalEntry, type ReadEntry, readJournal } from "./journal_format.ts";
 import { flushFolders } from "./flush_folders.ts";
 import { lookAgain } from "./look_again.ts";
-import { hasRealParents, type RecoverParts, recoverPath } from "./recover_path.ts";
+import { hasRealParents, isOtherName, type RecoverParts, recoverPath } from "./recover_path.ts";
 import { markOf } from "./mark_of.ts";
 import { noteCopies } from "./note_copies.ts";
 import { freeConflictPath } from "./staging.ts";
@@ -273,7 +273,9 @@ export class Replay {
       const row = store.synced.get(peer, path);
       const isBefore = now === null || (row !== null && sameMark(now, row));
       if (found === "whole") await tree.flushFile(path);
-      else if (found === "lost" && !isBefore) await this.#restoreBegun(entry, content, now);
+      else if (found === "lost" && !isBefore && !(row === null && await isOtherName(this.#parts, path))) {
+        await this.#restoreBegun(entry, content, now);
+      }
     }
     await recoverPath(this.#parts, entry);
   }
