@@ -309,6 +309,39 @@ Deno.test("send: to a peer that does not fold case, both names go side by side",
   assert.deepEqual(bench.operations.toSorted(), ["create A", "create a"]);
 });
 
+Deno.test("send: a name that was refused for its twin goes when a comparison finds the twin gone", async () => {
+  await using bench = await SendBench.open();
+  await bench.write("a", "content");
+  await bench.observe("a");
+  let there = true;
+  bench.answer = ({ header }) => {
+    if (header.action === "tree" || header.action === "tree_buckets") {
+      return answerTree(bench, header, new Uint8Array());
+    }
+    if (header.action === "delete") {
+      // The peer has deleted it, and the link ends before it can say so.
+      there = false;
+      bench.far.close();
+      return null;
+    }
+    return header.path === "A" && there
+      ? { status: "error", code: "unsupported_name", message: "there is `a`" }
+      : { status: "ok" };
+  };
+  const options = { extensions: EXTENSIONS, folding: { case: true, unicode: false } };
+  bench.attach(options);
+  await bench.inSync();
+  await bench.write("A", "another");
+  await bench.observe("A");
+  await eventually("it is refused", () => assert.equal(bench.row("A")?.state, "refused"));
+  await Deno.remove(`${bench.watched}/a`);
+  await bench.observe("a");
+  await eventually("detached", () => assert.equal(bench.sender.isAttached, false));
+  bench.attach(options);
+  await bench.inSync();
+  assert.equal(bench.acked("A")?.kind, "file");
+});
+
 Deno.test("send: a path that changes while it is in flight goes out again, one at a time", async () => {
   await using bench = await SendBench.open();
   await bench.write("f", "v1");
@@ -431,6 +464,35 @@ Deno.test("send: what is made in a folder that is just being deleted waits until
     "create d/",
     "create d/f",
   ]);
+});
+
+Deno.test("send: a folder that becomes a file is not deleted while something is still on its way into it", async () => {
+  await using bench = await SendBench.open();
+  await bench.write("d/old", "old");
+  await bench.observe("d", "d/old");
+  bench.attach();
+  await bench.inSync();
+  let held: Frame | null = null;
+  bench.answer = (frame) => {
+    if (frame.header.path !== "d/new") return { status: "ok" };
+    held = frame;
+    bench.answer = () => ({ status: "ok" });
+    return null;
+  };
+  await bench.write("d/new", "new");
+  await bench.observe("d/new");
+  await eventually("it is on its way", () => assert.notEqual(held, null));
+  await Deno.remove(`${bench.watched}/d`, { recursive: true });
+  await bench.write("d", "file");
+  await bench.write("other", "other");
+  await bench.observe("d", "d/old", "d/new", "other");
+  await eventually("others go on", () => assert.ok(bench.operations.includes("create other")));
+  await turns();
+  assert.ok(!bench.operations.includes("delete d/"), `${bench.operations}`);
+  await bench.far.send({ status: "ok", id: held!["header"]["id"] });
+  await bench.inSync();
+  before(bench, "delete d/new", "delete d/");
+  assert.equal(bench.acked("d")?.kind, "file");
 });
 
 /** A file that is more than the window holds, and nothing that could be packed: it stops half-way. */
@@ -792,16 +854,7 @@ async function compared(
   bench.answer = ({ header }) => {
     if (header.action !== "tree" && header.action !== "tree_buckets") return { status: "ok" };
     const none = !bench.far.frames.some((frame) => frame.header.path === "run.sh");
-    const entries = none ? [] : parseListing(held());
-    const digests = treeDigests(entries);
-    const same = rootDigest(digests) === header.digest;
-    const content = header.action === "tree"
-      ? (same ? new Uint8Array() : digests)
-      : none
-      ? new Uint8Array()
-      : held();
-    void bench.far.send({ status: "ok", id: header.id, same, count: entries.length }, content);
-    return null;
+    return answerTree(bench, header, none ? new Uint8Array() : held());
   };
   const extensions = EXTENSIONS.filter((extension) => options.modes || extension !== "modes");
   bench.attach({ extensions });
@@ -811,6 +864,16 @@ async function compared(
   await eventually("compared", () => assert.equal(bench.sender.inSync, true));
   await bench.inSync();
   return { bench, writes: bench.operations.slice(sent) };
+}
+
+/** Answers what a comparison of trees asks, as a peer that holds just what a listing says. */
+function answerTree(bench: SendBench, header: JsonObject, listing: Uint8Array): null {
+  const entries = parseListing(listing);
+  const digests = treeDigests(entries);
+  const same = rootDigest(digests) === header.digest;
+  const content = header.action === "tree" ? (same ? new Uint8Array() : digests) : listing;
+  void bench.far.send({ status: "ok", id: header.id, same, count: entries.length }, content);
+  return null;
 }
 
 /** Callbacks that throw would end the process. */

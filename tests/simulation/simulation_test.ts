@@ -118,6 +118,14 @@ const ONCE_FAILED: readonly (readonly [seed: number, what: string])[] = [
     10006877,
     "after a power cut a folder passed for another one of the same spelling, where names fold",
   ],
+  [
+    12007571,
+    "a name that was refused for its twin stayed refused when a comparison, and no ack, told that the twin is gone",
+  ],
+  [
+    12018294,
+    "a folder that became a file was deleted before what was on its way into it came, and was made again for that",
+  ],
   [706132, "the check did not know a user's own file under another spelling of its folder, where names fold"],
 ];
 
