@@ -147,9 +147,15 @@ export class Staging {
     if (isChanged) await flushFolders(this.#tree, [STAGING_FOLDER, ""]);
   }
 
-  /** A new folder with its files; nothing is ever staged deeper. */
+  /**
+   * A new folder with its files. Nothing is staged deeper, but when a power cut takes back that it was put in its place, it can hold
+   * what came into it there a moment later.
+   */
   async #removeNewFolder(path: string): Promise<void> {
-    for (const { name } of await this.#tree.list(path)) await this.#tree.unlink(`${path}/${name}`);
+    for (const { name, stat } of await this.#tree.list(path)) {
+      const at = `${path}/${name}`;
+      await (stat?.kind === "folder" ? this.#removeNewFolder(at) : this.#tree.unlink(at));
+    }
     await this.#tree.rmdir(path);
   }
 

@@ -324,6 +324,16 @@ Deno.test("crash: what lies in staging is swept at the next start; old versions 
   assert.equal((await filesWithContent(again.synced, "an old version")).length, 1);
 });
 
+Deno.test("crash: a new folder that a power cut has put back into staging, with folders in it, does not keep the program from starting", async () => {
+  await using bench = await ReceiveBench.open();
+  await put(`${bench.synced}/.mirrorsync-staging/new-1/a`, "a");
+  await put(`${bench.synced}/.mirrorsync-staging/new-1/x/y/b`, "b");
+  await using again = await bench.restarted();
+  await assertAtRest(again.synced);
+  assert.deepEqual(await namesIn(again.synced), []);
+  await again.link().accepted(operation("create", "new", "works"), "works");
+});
+
 Deno.test("crash: the log tells of an old version that is kept, also when a start ends right after it was put there", async () => {
   await using bench = await ReceiveBench.open();
   await put(`${bench.synced}/.mirrorsync-staging/old-1`, "an old version");
