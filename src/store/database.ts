@@ -28,6 +28,8 @@ export class Database implements Disposable {
   #depth = 0;
   #commits = 0;
   #commitsAtRest = 0;
+  /** Whether the disk was full since this was opened: from then on as little room as possible is taken. */
+  #wasFull = false;
 
   /** @throws {MirrorError} `damaged_database` or `newer_database`; the file is left as it is. */
   constructor(file: string) {
@@ -111,15 +113,30 @@ export class Database implements Disposable {
     this.#guard(() => this.#db.exec("BEGIN IMMEDIATE"));
     this.#depth++;
     let done = false;
+    let result: T;
     try {
-      const result = work();
+      result = work();
       this.#guard(() => this.#db.exec("COMMIT"));
       done = true;
       this.#commits++;
-      return result;
     } finally {
       this.#depth--;
       if (!done && this.#db.isTransaction) this.#db.exec("ROLLBACK");
+    }
+    if (this.#wasFull) this.#emptyLog();
+    return result;
+  }
+
+  /**
+   * Moves what was just committed to the file, so that the write-ahead log begins anew and grows no more. Where it could take all the
+   * room there is, nothing would be left by which the file could take in what the log holds, and neither could ever be written again.
+   */
+  #emptyLog(): void {
+    try {
+      this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+    } catch (error) {
+      // The commit stands. There is no room still: the next one says so, or comes here again.
+      if (!/disk is full/.test(messageOf(error))) throw error;
     }
   }
 
@@ -172,7 +189,10 @@ export class Database implements Disposable {
     } catch (error) {
       const message = messageOf(error);
       if (/malformed|not a database/.test(message)) throw damaged(this.#file, error);
-      if (/disk is full/.test(message)) throw full(this.#file, error);
+      if (/disk is full/.test(message)) {
+        this.#wasFull = true;
+        throw full(this.#file, error);
+      }
       throw error;
     }
   }

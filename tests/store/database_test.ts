@@ -385,3 +385,17 @@ Deno.test("a database that cannot grow says that the disk is full, and goes on w
   fill();
   assert.equal(db.all("SELECT * FROM t").length, 1);
 });
+
+Deno.test("a database whose disk was full does not take all the room there is again for its write-ahead log", async () => {
+  await using temp = await tempFolder();
+  const file = `${temp.path}/db.sqlite`;
+  using db = new Database(file);
+  db.run("CREATE TABLE t (k INTEGER PRIMARY KEY, x)");
+  const { page_count: pages } = db.get("PRAGMA page_count")!;
+  const put = (k: number, bytes: number) =>
+    db.transaction(() => db.run("REPLACE INTO t VALUES (?, zeroblob(?))", k, bytes));
+  db.run(`PRAGMA max_page_count = ${Number(pages) + 50}`);
+  assert.throws(() => put(0, 1_000_000), hasCode("no_space"));
+  for (let i = 0; i < 300; i++) put(i % 10, 10_000);
+  assert.ok((await Deno.stat(`${file}-wal`)).size < 1_000_000, "it took 3 MB of commits");
+});
