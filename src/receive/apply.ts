@@ -133,9 +133,7 @@ export class Applier {
         if (now === null) await this.#placeNew(staged, path, trail);
         else if (now.kind === "folder") {
           // On a disk that folds names it may be another folder of this peer, which is to stay.
-          if (owners.own === null) {
-            this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
-          }
+          if (owners.own === null) await this.#refuseTwin(peer, path, group);
           await this.#clearFolder(path);
           continue;
         } else {
@@ -230,10 +228,10 @@ export class Applier {
           `${path} is a file here: it must be deleted before a folder can take its name`,
         );
       }
-      this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
+      await this.#refuseTwin(peer, path, group);
       await this.#moveToConflict(path, trail);
     } else if (now !== null && owners.own === null) {
-      this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
+      await this.#refuseTwin(peer, path, group);
     }
     if (now?.kind !== "folder") await this.#tree.mkdir(path);
     group.verified.add(path);
@@ -346,7 +344,7 @@ export class Applier {
     trail: Trail,
     group: Group,
   ): Promise<void> {
-    if (row === null) this.#refuseTwin(peer, path, await twinOf(this.#tree, this.#folding, path), group);
+    if (row === null) await this.#refuseTwin(peer, path, group);
     if (now.kind !== "file" || !await this.#isReplaceable(path, now, row, wanted)) {
       await this.#moveToConflict(path, trail);
       return await this.#placeNew(staged, path, trail);
@@ -547,7 +545,9 @@ export class Applier {
     );
   }
 
-  #refuseTwin(peer: number, path: RelativePath, twin: RelativePath | null, group: Group): void {
+  /** Refuses a path where the disk has another name of this peer in mind. */
+  async #refuseTwin(peer: number, path: RelativePath, group: Group): Promise<void> {
+    const twin = await twinOf(this.#tree, this.#folding, path);
     if (twin === null) return;
     if (!group.placed.has(twin) && this.#store.synced.get(peer, twin) === null) return;
     throw new MirrorError(

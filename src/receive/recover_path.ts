@@ -41,10 +41,7 @@ async function recoverAt(parts: RecoverParts, intent: Intent): Promise<void> {
   // Folders that are gone, or a symlink in their place: nothing is looked at or put back through that.
   const reachable = await hasRealParents(tree, path);
   const now = reachable ? await tree.lstat(path) : null;
-  // What stands there has another name here: the operation was going to be refused, or the crash came before that.
-  if (row === null && old === null && now !== null && await twinOf(tree, parts.folding, path) !== null) {
-    return;
-  }
+  if (row === null && old === null && now !== null && await isOtherName(parts, path)) return;
   const isDone = state === null ? now === null : await holds(parts, path, now, state);
   if (!isDone && now === null && old !== null && reachable) return await tree.rename(aside, path);
   if (old !== null) {

@@ -225,11 +225,18 @@ export class Order {
     for (const { path } of this.#store.acked.below(this.#peer, row.path)) {
       if (this.#inFlight.get(path)?.action !== "delete") return false;
     }
-    // What is still on its way into the folder is not acknowledged yet: the peer will have it, and it must be deleted first.
+    return this.arrivingBelow(row.path) === null;
+  }
+
+  /**
+   * What is still on its way into a folder. It is not acknowledged yet: the peer will have it, and it must be deleted before the
+   * folder is; if it came after that, the peer would make the folder again for it.
+   */
+  arrivingBelow(folder: RelativePath): RelativePath | null {
     for (const [path, { action }] of this.#inFlight) {
-      if (action !== "delete" && isBelow(path, row.path)) return false;
+      if (action !== "delete" && isBelow(path, folder)) return path;
     }
-    return true;
+    return null;
   }
 
   /**

@@ -4,7 +4,7 @@ import type { Action, RawHeader } from "../domain/header.ts";
 import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
-import { ancestorsOf, isBelow, type RelativePath } from "../domain/relative_path.ts";
+import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import type { TransferProgress } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
@@ -267,8 +267,10 @@ export class Sender {
           `${peer.name} holds other than was believed at ${corrected.length} paths: the difference is sent again`;
         onEvent({ kind: "scan", level: "info", message, peer: peer.name });
         this.#findFoldedNames(link);
-        const gone = corrected.filter((path) => store.acked.get(this.#peer, path) === null);
-        store.transaction(() => this.#freedBy(gone, clock.now()));
+        if (this.#folded !== null) {
+          const gone = corrected.filter((path) => store.acked.get(this.#peer, path) === null);
+          store.transaction(() => this.#freedBy(gone, clock.now()));
+        }
       }
       this.#order.restart();
       // A comparison that went wrong must not delete what a look at the disk would not.
@@ -313,7 +315,7 @@ export class Sender {
         this.#guarded.add(row.path);
         return this.#order.hold(row.path);
       }
-      const arriving = obstacle.kind === "folder" ? this.#arrivingBelow(obstacle.path) : null;
+      const arriving = obstacle.kind === "folder" ? this.#order.arrivingBelow(obstacle.path) : null;
       if (arriving !== null) return this.#order.block(row.path, arriving);
       this.#order.block(row.path, obstacle.path);
       return this.#clearAway(link, obstacle.path, obstacle.kind);
@@ -389,14 +391,6 @@ export class Sender {
     if (twin === null || store.observed.get(twin) !== null) return null;
     const kind = store.acked.get(this.#peer, twin)?.kind;
     return kind === undefined ? null : { path: twin, kind };
-  }
-
-  /** What is still on its way into a folder: if it came after the folder's deletion, the peer would make the folder again for it. */
-  #arrivingBelow(folder: RelativePath): RelativePath | null {
-    for (const [path, { action }] of this.#inFlight) {
-      if (action !== "delete" && isBelow(path, folder)) return path;
-    }
-    return null;
   }
 
   /** Deletes a path at the peer with all that is below it, the deepest first. */

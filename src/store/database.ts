@@ -133,11 +133,16 @@ export class Database implements Disposable {
    */
   #emptyLog(): void {
     try {
-      this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)");
+      this.#checkpoint();
     } catch (error) {
       // The commit stands. There is no room still: the next one says so, or comes here again.
-      if (!/disk is full/.test(messageOf(error))) throw error;
+      if (!(error instanceof MirrorError && error.code === "no_space")) throw error;
     }
+  }
+
+  /** What is in the write-ahead log goes to the file, as far as no other process still reads it. */
+  #checkpoint(): void {
+    this.#guard(() => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
   }
 
   /**
@@ -179,7 +184,7 @@ export class Database implements Disposable {
     }
     if (this.#commits < CHECKPOINT_COMMITS || this.#depth > 0) return;
     this.#commits = this.#commitsAtRest = 0;
-    this.#guard(() => this.#db.exec("PRAGMA wal_checkpoint(PASSIVE)"));
+    this.#checkpoint();
   }
 
   /** @throws {MirrorError} `damaged_database` when the file's pages cannot be read, `no_space` when it cannot grow. */
