@@ -21,6 +21,7 @@ import type { FrameReader } from "../wire/frame_reader.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
 import { PairingHost } from "./pairing_host.ts";
+import { Refusals } from "./refusals.ts";
 import { Rotation } from "./rotation.ts";
 import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
@@ -70,8 +71,6 @@ const DAY_MS = 86_400_000;
 const PRUNE_MS = 3_600_000;
 /** Attempts after which `once` counts a path as one that it cannot get any further with. */
 const ONCE_ATTEMPTS = 3;
-/** An operation that is refused for room, or for its peer's quota, is a problem for this long after the last refusal. */
-const NO_SPACE_MS = 60_000;
 
 /** What is known of one trusted peer while we run. */
 interface Partner {
@@ -116,9 +115,9 @@ class PeerRun implements RunningPeer {
   #scanning: Promise<unknown> = Promise.resolve();
   #counts = { sent: 0, received: 0 };
   #lastPath: string | null = null;
-  #noSpaceMs: number | null = null;
-  /** When something of a peer was last refused for its quota, by the peer's name. */
-  readonly #overQuotaMs = new Map<string, number>();
+  readonly #refusedForRoom: Refusals;
+  /** What was refused for a peer's quota, by the peer's name. */
+  readonly #refusedForQuota = new Map<string, Refusals>();
   #changesSeen = 0;
   #prunedMs = 0;
   #tellingSoon = false;
@@ -132,6 +131,7 @@ class PeerRun implements RunningPeer {
   constructor(parts: PeerParts) {
     this.#parts = parts;
     this.#startedMs = parts.clock.now();
+    this.#refusedForRoom = new Refusals(parts.clock);
     this.#traffic = new Traffic(parts.clock);
     this.#rates = new TransferRates(parts.clock);
     this.#rotation = new Rotation({
@@ -160,6 +160,8 @@ class PeerRun implements RunningPeer {
         if (outcome.status === "ok") {
           this.#counts.received++;
           this.#lastPath = operation.path;
+          this.#refusedForRoom.arrived(peer, operation.path);
+          this.#refusedForQuota.get(peer)?.arrived(peer, operation.path);
           onEvent({
             kind: "received",
             level: "detail",
@@ -167,10 +169,10 @@ class PeerRun implements RunningPeer {
             path: operation.path,
             peer,
           });
-        } else this.#onRefused(peer, outcome.code);
+        } else this.#onRefused(peer, operation.path, outcome.code);
         this.#tellSettledSoon();
       },
-      onRefused: (peer, code) => this.#onRefused(peer, code),
+      onRefused: (peer, path, code) => this.#onRefused(peer, path, code),
     });
     this.#receiver = receiver;
     this.#verification = new Verification({
@@ -249,9 +251,12 @@ class PeerRun implements RunningPeer {
     }
   }
 
-  #onRefused(peer: string, code: ErrorCode): void {
-    if (code === "no_space") this.#noSpaceMs = this.#parts.clock.now();
-    if (code === "over_quota") this.#overQuotaMs.set(peer, this.#parts.clock.now());
+  #onRefused(peer: string, path: string | null, code: ErrorCode): void {
+    if (code === "no_space") this.#refusedForRoom.note(peer, path);
+    if (code !== "over_quota") return;
+    const refusals = this.#refusedForQuota.get(peer) ?? new Refusals(this.#parts.clock);
+    this.#refusedForQuota.set(peer, refusals);
+    refusals.note(peer, path);
   }
 
   async stop(): Promise<void> {
@@ -634,14 +639,15 @@ class PeerRun implements RunningPeer {
 
   #problems(observing: Problem | null): Problem[] {
     const problems = observing === null ? [] : [observing];
-    if (this.#noSpaceMs !== null && this.#parts.clock.now() - this.#noSpaceMs < NO_SPACE_MS) {
+    const noSpaceMs = this.#refusedForRoom.sinceMs();
+    if (noSpaceMs !== null) {
       const message =
         `the disk that holds ${this.#parts.synced.root} is full: what the peer sends waits there until there is room`;
-      problems.push({ code: "no_space", message, sinceMs: this.#noSpaceMs });
+      problems.push({ code: "no_space", message, sinceMs: noSpaceMs });
     }
-    const now = this.#parts.clock.now();
-    for (const [peer, sinceMs] of this.#overQuotaMs) {
-      if (now - sinceMs >= NO_SPACE_MS) continue;
+    for (const [peer, refusals] of this.#refusedForQuota) {
+      const sinceMs = refusals.sinceMs();
+      if (sinceMs === null) continue;
       const message =
         `${peer} has used up its quota here: what it sends beyond waits there until it deletes something, or ` +
         "the quota is raised (--quota)";

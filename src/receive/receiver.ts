@@ -85,7 +85,7 @@ export interface ReceiverParts {
   /** Told of every operation that was applied, and of every one that was refused when it had come whole. */
   readonly onReceived: (peer: string, operation: Operation, outcome: Outcome) => void;
   /** Told of what was refused before it had come whole. */
-  readonly onRefused: (peer: string, code: ErrorCode) => void;
+  readonly onRefused: (peer: string, path: string | null, code: ErrorCode) => void;
 }
 
 /** The receiving side of a home: takes operations off links, stages and verifies their content, has them committed, answers. */
@@ -686,11 +686,11 @@ export class Receiver {
   }
 
   #noteRefusal(link: Link, header: RawHeader, code: ErrorCode, message: string): void {
-    this.#parts.onRefused(link.peer.name, code);
     const text = (field: string) =>
       typeof header[field] === "string" ? (header[field] as string).slice(0, 4096) : null;
     const { clock, store, onEvent } = this.#parts;
     const path = text("path") ?? "";
+    this.#parts.onRefused(link.peer.name, text("path"), code);
     store.log.add({
       atMs: clock.now(),
       id: idOf(header),

@@ -10,6 +10,9 @@ import { toFileError } from "./file_errors.ts";
  */
 const READ_AT_ONCE_BYTES = 256 * 1024;
 const WRITE_AT_ONCE_BYTES = 64 * 1024;
+/** So many zeros in a row are not written but left out, as a hole that takes no room on most disks. */
+const HOLE_BYTES = 64 * 1024;
+const ZEROS = new Uint8Array(HOLE_BYTES);
 
 /** The three permission bits that let somebody execute a file. */
 const EXECUTE_BITS = 0o111;
@@ -153,6 +156,8 @@ export class OpenForWriting implements WriteHandle {
   readonly #shown: string;
   /** Where it lies, for what cannot be done by descriptor. */
   readonly #at: string;
+  /** Where the next write goes: the file's size. */
+  #sizeBytes = 0;
   #busy = 0;
   #closed = false;
 
@@ -181,7 +186,20 @@ export class OpenForWriting implements WriteHandle {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    for (let done = 0; done < bytes.length;) done += await this.#writeSome(bytes.subarray(done));
+    for (let done = 0; done < bytes.length;) {
+      if (isHole(bytes, done)) {
+        this.#setSize("write to", this.#sizeBytes + HOLE_BYTES);
+        done += HOLE_BYTES;
+        continue;
+      }
+      let end = Math.min(bytes.length, done + HOLE_BYTES);
+      while (end < bytes.length && !isHole(bytes, end)) end = Math.min(bytes.length, end + HOLE_BYTES);
+      while (done < end) {
+        const count = await this.#writeSome(bytes.subarray(done, end));
+        this.#sizeBytes += count;
+        done += count;
+      }
+    }
   }
 
   #writeSome(bytes: Uint8Array): number | Promise<number> {
@@ -194,12 +212,18 @@ export class OpenForWriting implements WriteHandle {
   }
 
   cutTo(sizeBytes: number): void {
+    this.#setSize("shorten", sizeBytes);
+  }
+
+  /** What is added reads as zeros. */
+  #setSize(verb: string, sizeBytes: number): void {
     try {
-      const file = this.#open("shorten");
+      const file = this.#open(verb);
       file.truncateSync(sizeBytes);
       file.seekSync(sizeBytes, Deno.SeekMode.Start);
+      this.#sizeBytes = sizeBytes;
     } catch (error) {
-      throw toFileError(error, "shorten", this.#shown);
+      throw toFileError(error, verb, this.#shown);
     }
   }
 
@@ -244,4 +268,11 @@ export class OpenForWriting implements WriteHandle {
 /** The same bytes, as the type that `node:fs` asks for. */
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Whether as many zeros as a hole has begin at `from`. What is not zeros is seen by its ends, but for one block in thousands. */
+function isHole(bytes: Uint8Array, from: number): boolean {
+  const end = from + HOLE_BYTES;
+  if (end > bytes.length || bytes[from] !== 0 || bytes[end - 1] !== 0) return false;
+  return Buffer.compare(ZEROS, bytes.subarray(from, end)) === 0;
 }

@@ -102,6 +102,33 @@ diskTest("symlinks, pipes and folders are told apart and never read, nor waited 
   assert.equal(await Deno.readTextFile(`${root}/target`), "secret");
 }, !unix);
 
+diskTest("zeros are left out as holes, wherever they are, and read as zeros", async (tree, root) => {
+  const block = 64 * 1024, blocks = 64;
+  const bytes = new Uint8Array(blocks * block + 777);
+  // Bytes at the start, in the middle of a block, two at its ends alone, and zeros up to the very end.
+  for (const at of [0, 10 * block + 5, 20 * block, 21 * block - 1, 30 * block + 1]) bytes[at] = 7;
+  const handle = await tree.create("sparse");
+  for (let done = 0; done < bytes.length; done += 300_000) {
+    await handle.write(bytes.subarray(done, done + 300_000));
+  }
+  // What is written is the size at once: it is what a transfer that was cut goes on from.
+  assert.equal((await handle.stat()).sizeBytes, bytes.length);
+  handle.cutTo(40 * block);
+  await handle.write(bytes.subarray(40 * block));
+  await handle.flush();
+  handle.close();
+  assert.deepEqual(await Deno.readFile(`${root}/sparse`), bytes);
+  const again = await tree.reopen("sparse");
+  await again.write(new Uint8Array(3 * block));
+  await again.write(text("end"));
+  again.close();
+  const read = await Deno.readFile(`${root}/sparse`);
+  assert.equal(read.length, bytes.length + 3 * block + 3);
+  assert.deepEqual(read.subarray(-4), new Uint8Array([0, ...text("end")]));
+  const { blocks: taken } = await Deno.stat(`${root}/sparse`);
+  if (taken !== null) assert.ok(taken * 512 < 12 * block, `${taken * 512} bytes are taken`);
+});
+
 diskTest(
   "a new file is written, read at any place, large and small, and never replaces one",
   async (tree, root) => {

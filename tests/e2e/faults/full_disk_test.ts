@@ -72,6 +72,9 @@ testWithMounts(
 
     await Deno.remove(`${b.synced}/Bert's own film`);
     await assertSettled(peers);
+    await eventually("nobody says any more that a disk is full", async () => {
+      assert.deepEqual([...await problemsOf(a), ...await problemsOf(b)], []);
+    });
   },
 );
 
