@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { benchEveryday } from "./bench/everyday.ts";
+import { benchFloor } from "./bench/floor.ts";
 import { benchLargeChanges, LARGE_PARTS } from "./bench/large_changes.ts";
 import { describeMachine, firstLine } from "./bench/machine.ts";
 import { makeMirrorSyncPair } from "./bench/mirrorsync_pair.ts";
@@ -25,9 +26,10 @@ const HELP = `deno task bench [options]
                        f a small edit in a large file          g a release to the next (npm fetches both)
                        h a folder of large files renamed       i a transfer that is cut at 90 %
                        j saves during a large transfer         k a large file copied, a tar unpacked beside itself
+                       l the floor of b: TLS and SHA-256 on both sides, and nothing else
                      f, g and h measure bytes on the wire and time, i and k bytes only
   --without NAMES    leave out mirrorsync, rsync, syncthing or unison
-  --runs N           how often a, b and the times of f and h are measured, the median counts (3)
+  --runs N           how often a, b, l and the times of f and h are measured, the median counts (3)
   --files N          small files of 4 KiB (10000)      --mib N   size of what is large, in MiB (1024)
   --saves N          saves in c (200)                  --idle N  seconds of idling in e (20)
   --program PATH     a compiled mirrorsync instead of the checkout
@@ -37,7 +39,7 @@ const HELP = `deno task bench [options]
 const { values: options } = parseArgs({
   args: Deno.args,
   options: {
-    only: { type: "string", default: ["a", "b", "c", "d", "e", ...LARGE_PARTS].join(",") },
+    only: { type: "string", default: ["a", "b", "c", "d", "e", ...LARGE_PARTS, "l"].join(",") },
     without: { type: "string", default: "" },
     runs: { type: "string", default: "3" },
     files: { type: "string", default: "10000" },
@@ -96,9 +98,11 @@ try {
     if (parts.has("a")) await benchSmallFiles(session, workload);
     if (parts.has("c") || parts.has("e")) await benchEveryday(session, workload, everyday);
   }
-  if (parts.has("b") || parts.has("d")) {
+  if (parts.has("b") || parts.has("d") || parts.has("l")) {
     session.say("making the large file");
-    await benchLargeFile(session, makeLargeFile(session.folder, mebibytes), parts);
+    const workload = makeLargeFile(session.folder, mebibytes);
+    if (parts.has("b") || parts.has("d")) await benchLargeFile(session, workload, parts);
+    if (parts.has("l")) await benchFloor(session, workload, program);
   }
   await benchLargeChanges(session, parts, mebibytes);
   const rows = session.rows.toSorted((a, b) => a.part < b.part ? -1 : a.part > b.part ? 1 : 0);
