@@ -7,12 +7,12 @@ const MAX_PATHS = 1_000;
 
 /** What is refused here for one cause (no room, no quota left), until all of it has come or a minute has passed. */
 export class Refusals {
-  readonly #clock: Clock;
+  readonly #clock: Pick<Clock, "now">;
   readonly #paths = new Set<string>();
   #sinceMs: number | null = null;
   #more = false;
 
-  constructor(clock: Clock) {
+  constructor(clock: Pick<Clock, "now">) {
     this.#clock = clock;
   }
 
