@@ -15,6 +15,7 @@ import { currentRun } from "./current_run.ts";
 import { FOLDERS_FACT, readFolders } from "./run_fact.ts";
 import { statusLines, type StatusReport } from "./status_text.ts";
 import { jsonTime, jsonTimeOrNull, quoteForShell } from "./text.ts";
+import { damageProblem } from "../verify/known_damage.ts";
 
 /** Adds `mirrorsync status`. */
 export function addStatus(program: Command, action: Action): void {
@@ -170,7 +171,7 @@ function statusReport(
         message,
         since: jsonTime(sinceMs),
       })),
-      ...(run === null ? heldProblems(store) : []),
+      ...(run === null ? [...damageProblems(store), ...heldProblems(store)] : []),
       ...(known.problem === null
         ? []
         : [{ code: known.problem.code, message: known.problem.message, since: null }]),
@@ -181,6 +182,14 @@ function statusReport(
 function trashReport(store: Store): StatusReport["trash"] {
   const { oldestMs, ...count } = store.trash.count();
   return { ...count, oldest: jsonTimeOrNull(oldestMs) };
+}
+
+/** What verifying has found, while no run is there to say so. */
+function damageProblems(store: Store): StatusReport["problems"] {
+  const damage = damageProblem(store);
+  return damage === null
+    ? []
+    : [{ code: damage.code, message: damage.message, since: jsonTime(damage.sinceMs) }];
 }
 
 /** What the last run held back, while none is there to say so. */

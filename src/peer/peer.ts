@@ -27,6 +27,7 @@ import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
 import { TransferRates } from "./transfer_rates.ts";
 import { Verification } from "./verification.ts";
+import { damageProblem } from "../verify/known_damage.ts";
 
 /** All that a peer is built from. Every port is handed in. */
 export interface PeerParts {
@@ -639,6 +640,8 @@ class PeerRun implements RunningPeer {
 
   #problems(observing: Problem | null): Problem[] {
     const problems = observing === null ? [] : [observing];
+    const damage = damageProblem(this.#parts.store);
+    if (damage !== null) problems.push(damage);
     const noSpaceMs = this.#refusedForRoom.sinceMs();
     if (noSpaceMs !== null) {
       const message =

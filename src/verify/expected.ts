@@ -2,7 +2,7 @@ import { type FileStat, type Observation, sameStat } from "../domain/observation
 import type { RelativePath } from "../domain/relative_path.ts";
 import { sameMark } from "../receive/apply.ts";
 import type { Store } from "../store/store.ts";
-import type { Synced } from "../store/synced.ts";
+import type { DiskMark, Synced } from "../store/synced.ts";
 import { observedStat } from "../watch/sighting.ts";
 import type { Side } from "./finding.ts";
 
@@ -15,6 +15,8 @@ export interface Expected {
   readonly sizeBytes: number;
   /** SHA-256 of the content that belongs to the stat; `null` when it is not certain yet. */
   readonly hash: string | null;
+  /** Another one whenever anything of this is. */
+  readonly stamp: string;
   /** Whether a stat is the remembered one in every part: then nobody has touched the file since. */
   readonly isAsLeft: (stat: FileStat) => boolean;
 }
@@ -67,6 +69,7 @@ function ofObservation(row: Observation): Expected | null {
     diskPath: row.diskPath,
     sizeBytes: row.sizeBytes,
     hash: row.provisional ? null : row.hash,
+    stamp: stampOf(row.hash, row),
     isAsLeft: (stat) => sameStat(observedStat(stat), row),
   };
 }
@@ -79,6 +82,11 @@ function ofSynced(row: Synced): Expected | null {
     diskPath: row.path,
     sizeBytes: row.state.sizeBytes,
     hash: row.state.hash,
+    stamp: stampOf(row.state.hash, row.disk),
     isAsLeft: (stat) => sameMark(stat, row),
   };
+}
+
+function stampOf(hash: string | null, { sizeBytes, mtimeMs, ctimeMs, inode, device }: DiskMark): string {
+  return [hash, sizeBytes, mtimeMs, ctimeMs, inode, device].join(" ");
 }

@@ -6,6 +6,7 @@ import type { Store } from "../store/store.ts";
 import { allInSynced, allInWatched, type Expected, expectedInSynced, expectedInWatched } from "./expected.ts";
 import { type Finding, FindingList, type Report, type Side, type Tally } from "./finding.ts";
 import { judge, type Judgement } from "./judge.ts";
+import { noteDamage } from "./known_damage.ts";
 
 /** What did not fit is looked at once more after this: mostly it was being saved, or deleted. */
 const SECOND_LOOK_MS = 1_000;
@@ -40,7 +41,8 @@ export function bytesToRead(store: Store): number {
 }
 
 /**
- * Re-reads this side, and compares it with the database. Others get as much of the time as the reading does.
+ * Re-reads this side, and compares it with the database. Others get as much of the time as the reading does. What is damaged is
+ * remembered for `status`.
  *
  * @returns What was found, as far as it came when it was stopped.
  */
@@ -88,6 +90,9 @@ export async function readHere(parts: ReadParts, choice: Choice): Promise<Report
     if (expected !== null && judgement !== null) note(list, expected, judgement);
     // A row that is gone was deleted meanwhile, as files are; but whoever asks for a path takes silence for good.
     else if (expected === null && choice.paths !== null) list.add(unknown(one));
+  }
+  if (choice.paths === null && !parts.stopped()) {
+    noteDamage(parts.store, list.findings, choice.peers, parts.clock.now());
   }
   return { ...tallies, findings: list.findings, more: list.more };
 }

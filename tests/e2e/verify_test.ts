@@ -104,6 +104,14 @@ Deno.test("verify finds what a disk has lost, with its place, and --repair fetch
     assert.match(found.stdout, /^on bert: synced\/album\/x\.bin: bytes [\d,]+ to [\d,]+ are damaged$/m);
     assert.match(found.stdout, /^on bert: watched\/y\.bin: bytes 0 to [\d,]+ are damaged$/m);
     assert.match(found.stdout, /not everything is as it should be: 3 damaged/);
+    // Each side goes on saying so of its own disk.
+    for (const [peer, told] of [[a, "synced/small.txt"], [b, "watched/y.bin, synced/album/x.bin"]] as const) {
+      await eventually(`${peer.name} says so in its status`, async () => {
+        const { stdout } = await peer.command("status");
+        assert.match(stdout, /damaged on this disk .*verify --repair/);
+        assert.ok(stdout.includes(`(${told})`), stdout);
+      });
+    }
   });
 
   await t.step("--repair puts it right: 0, and then all is well", async () => {
@@ -116,6 +124,11 @@ Deno.test("verify finds what a disk has lost, with its place, and --repair fetch
     await inSync(pair);
     await assertMirrored(a.watched, b.synced);
     await assertMirrored(b.watched, a.synced);
+    for (const peer of [a, b]) {
+      await eventually(`${peer.name} says nothing of it any more`, async () => {
+        assert.doesNotMatch((await peer.command("status")).stdout, /damaged/);
+      });
+    }
     assert.match((await b.ok("verify")).stdout, /all that was read is as it should be/);
     assert.ok((await a.rows("small.txt", "log")).some(({ action }) => action === "damage"));
   });

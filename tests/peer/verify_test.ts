@@ -266,6 +266,20 @@ Deno.test("verify: what is damaged on both sides at one place is told, and nothi
     assert.match(notRepaired ?? "", /neither side has the right/);
   }
   for (const [path, hash] of before) assert.equal(sha256(await Deno.readFile(path)), hash, path);
+  // Nobody forgets it, until what is there is another file.
+  const told = ({ running }: typeof anna) =>
+    running!.status().problems.map(({ code, message }) => [code, message]);
+  for (const [peer, side] of [[anna, "watched"], [bert, "synced"]] as const) {
+    const [problem, ...more] = told(peer);
+    assert.equal(problem?.[0], "damaged");
+    assert.match(problem?.[1] ?? "", new RegExp(`2 files are damaged .*${side}/d/big, ${side}/small`));
+    assert.deepEqual(more, []);
+  }
+  await put(`${anna.watched}/small`, "brought back from a backup");
+  await eventually("only the other file is damaged on both sides", () => {
+    assert.match(String(told(anna)), /a file is damaged .*\(watched\/d\/big\)/);
+    assert.match(String(told(bert)), /a file is damaged .*\(synced\/d\/big\)/);
+  });
 });
 
 Deno.test("verify: a file that is edited is no damage, one that is missing in synced/ comes again", async () => {

@@ -38,7 +38,13 @@ async function remembered(): Promise<
         stat.mtimeMs === left.mtimeMs && stat.ctimeMs === left.ctimeMs && stat.sizeBytes === left.sizeBytes &&
         stat.inode === left.inode;
       const path = "file" as RelativePath;
-      const known = { path, diskPath: path, sizeBytes: GOOD.length, hash: sha256(GOOD) };
+      const known = {
+        path,
+        diskPath: path,
+        sizeBytes: GOOD.length,
+        hash: sha256(GOOD),
+        stamp: "as it was left",
+      };
       return { side: "watched", ...known, isAsLeft };
     },
     [Symbol.asyncDispose]: () => temp[Symbol.asyncDispose](),
