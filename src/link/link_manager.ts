@@ -145,9 +145,9 @@ export class LinkManager {
       const isFirst = first;
       first = false;
       this.#silent.delete(link);
-      // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
-      if (isFirst) this.#kick();
       if (header["action"] !== "hello") {
+        // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
+        if (isFirst) this.#kick();
         if (isFirst && !this.#plainLinkFits(l)) return;
         return this.#parts.onFrame(l, header, content);
       }
@@ -155,6 +155,8 @@ export class LinkManager {
         return l.refuse(idOf(header), "bad_hello", "a hello must be the first frame of a link");
       }
       await this.#answerHello(l, header);
+      // Only now: while this link was not up yet, our own attempt would have made a second one, for which one of them had to go.
+      this.#kick();
     });
   }
 

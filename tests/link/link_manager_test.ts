@@ -410,6 +410,26 @@ Deno.test("links: a plain client's dial-in lets the dialler try at once, with sh
   await anna.manager.stop();
 });
 
+Deno.test("links: a peer's dial-in with a hello is the one link: nobody dials for a second one beside it", async () => {
+  const { clock, hub, anna, bert, stop } = two();
+  // Anna, whose own link would stay, waits long for her next attempt when Bert comes.
+  const listener = hub.listeners.get("bert")!;
+  hub.listeners.delete("bert");
+  anna.manager.start();
+  await clock.advance(300_000);
+  const before = anna.network.dials.length;
+  hub.listeners.set("bert", listener);
+  bert.manager.start();
+  await clock.advance(100);
+  assert.equal(anna.network.dials.length, before);
+  assert.deepEqual([anna.ups.length, bert.ups.length], [1, 1]);
+  await clock.advance(120_000);
+  assert.deepEqual([anna.ups.length, bert.ups.length], [1, 1]);
+  assert.deepEqual([anna.downs, bert.downs], [[], []]);
+  await serves(anna.link!);
+  await stop();
+});
+
 Deno.test("links: after the peer's dial-in with a hello was lost again, the dialler tries within a second", async () => {
   const { clock, hub, anna } = await longAlone();
   await clock.advance(1_000);
