@@ -1,16 +1,17 @@
 import { join } from "node:path";
 import { MirrorPeer } from "../support/mirror_peer.ts";
-import { showMs } from "../support/text.ts";
+import { ROOT } from "../support/root.ts";
+import { median, showMs } from "../support/text.ts";
 import { hashFile } from "../support/tree.ts";
 import type { Session } from "./session.ts";
 import { SET, type Workload } from "./workload.ts";
 
-const PEER = new URL("floor_peer.ts", import.meta.url).pathname;
+const PEER = join(ROOT, "scripts/bench/floor_peer.ts");
 
 /**
  * Part l: what the design's promises alone cost on this machine, as a ratio to rsync's time in part b: the same file is read,
  * hashed with SHA-256, sent through TLS, hashed again and written, by two processes that do nothing else. No chunks, no delta, no
- * resuming, no flush, no database. Nothing that keeps these promises in this runtime is quicker.
+ * resuming, no flush, no database.
  */
 export async function benchFloor(
   session: Session,
@@ -29,7 +30,7 @@ export async function benchFloor(
     }
   });
   if (all.length === 0) return;
-  const took = all.toSorted((a, b) => a - b)[Math.floor((all.length - 1) / 2)]!;
+  const took = median(all);
   const rsync = session.rows.find(({ part }) => part === "b")?.rsync ?? null;
   session.rows.push({
     part: "l",

@@ -1,6 +1,6 @@
 /**
  * One end of the floor (floor.ts), a process of its own: `receive HOME FILE` says its port and, when all is written, the hash;
- * `send HOME FILE PORT` says `go` as it begins. The quickest that this runtime has: Deno's own TLS, two buffers in turn.
+ * `send HOME FILE PORT` says `go` as it begins. Deno's own TLS, the quicker one of this runtime, and two buffers in turn.
  */
 import { createHash } from "node:crypto";
 import { join } from "node:path";

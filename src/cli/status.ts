@@ -1,10 +1,10 @@
 import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
-import type { RunStatus } from "../domain/status.ts";
+import type { Problem, RunStatus } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
-import { heldText } from "../send/deletion_guard.ts";
-import { readHeldDeletions } from "../store/held_deletions.ts";
+import { heldProblems } from "../send/deletion_guard.ts";
 import type { Store } from "../store/store.ts";
+import { damageProblem } from "../verify/known_damage.ts";
 import { type Config, loadConfig, parseConfig } from "./config.ts";
 import type { Action, Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
@@ -15,7 +15,6 @@ import { currentRun } from "./current_run.ts";
 import { FOLDERS_FACT, readFolders } from "./run_fact.ts";
 import { statusLines, type StatusReport } from "./status_text.ts";
 import { jsonTime, jsonTimeOrNull, quoteForShell } from "./text.ts";
-import { damageProblem } from "../verify/known_damage.ts";
 
 /** Adds `mirrorsync status`. */
 export function addStatus(program: Command, action: Action): void {
@@ -166,12 +165,11 @@ function statusReport(
       since: jsonTime(sinceMs),
     })),
     problems: [
-      ...(run?.problems ?? []).map(({ code, message, sinceMs }) => ({
+      ...(run?.problems ?? keptProblems(store)).map(({ code, message, sinceMs }) => ({
         code,
         message,
         since: jsonTime(sinceMs),
       })),
-      ...(run === null ? [...damageProblems(store), ...heldProblems(store)] : []),
       ...(known.problem === null
         ? []
         : [{ code: known.problem.code, message: known.problem.message, since: null }]),
@@ -184,21 +182,9 @@ function trashReport(store: Store): StatusReport["trash"] {
   return { ...count, oldest: jsonTimeOrNull(oldestMs) };
 }
 
-/** What verifying has found, while no run is there to say so. */
-function damageProblems(store: Store): StatusReport["problems"] {
+/** What verifying has found and what the last run held back, while none is there to say so. */
+function keptProblems(store: Store): Problem[] {
   const damage = damageProblem(store);
-  return damage === null
-    ? []
-    : [{ code: damage.code, message: damage.message, since: jsonTime(damage.sinceMs) }];
-}
-
-/** What the last run held back, while none is there to say so. */
-function heldProblems(store: Store): StatusReport["problems"] {
-  return store.peers.list().flatMap((peer) =>
-    readHeldDeletions(store, peer.number).map((held) => ({
-      code: "deletion_guard",
-      message: heldText(store, peer, held),
-      since: jsonTime(held.sinceMs),
-    }))
-  );
+  const held = store.peers.list().flatMap((peer) => heldProblems(store, peer));
+  return damage === null ? held : [damage, ...held];
 }

@@ -146,16 +146,18 @@ export class LinkManager {
       first = false;
       this.#silent.delete(link);
       if (header["action"] !== "hello") {
-        // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
-        if (isFirst) this.#kick();
-        if (isFirst && !this.#plainLinkFits(l)) return;
+        if (isFirst) {
+          // Whoever dials in shows that the way is open: no need to wait for the next attempt of our own.
+          this.#kick();
+          if (!this.#plainLinkFits(l)) return;
+        }
         return this.#parts.onFrame(l, header, content);
       }
       if (l.framesRead > 1) {
         return l.refuse(idOf(header), "bad_hello", "a hello must be the first frame of a link");
       }
       await this.#answerHello(l, header);
-      // Only now: while this link was not up yet, our own attempt would have made a second one, for which one of them had to go.
+      // The same, but only now: our own attempt would have made a second link while this one was not up yet, and one had to go.
       this.#kick();
     });
   }

@@ -9,12 +9,12 @@ import { limitsOf } from "../link/limits.ts";
 import type { Link } from "../link/link.ts";
 import { LinkManager } from "../link/link_manager.ts";
 import { Receiver } from "../receive/receiver.ts";
-import { heldText } from "../send/deletion_guard.ts";
+import { heldProblems } from "../send/deletion_guard.ts";
 import { noteChanges } from "../send/pending_plan.ts";
 import { Sender } from "../send/sender.ts";
-import { readHeldDeletions } from "../store/held_deletions.ts";
 import type { Peer } from "../store/peers.ts";
 import type { Store } from "../store/store.ts";
+import { damageProblem } from "../verify/known_damage.ts";
 import type { Change } from "../watch/sighting.ts";
 import { Observer } from "../watch/observer.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
@@ -27,7 +27,6 @@ import type { Settings } from "./settings.ts";
 import { Traffic } from "./traffic.ts";
 import { TransferRates } from "./transfer_rates.ts";
 import { Verification } from "./verification.ts";
-import { damageProblem } from "../verify/known_damage.ts";
 
 /** All that a peer is built from. Every port is handed in. */
 export interface PeerParts {
@@ -664,10 +663,7 @@ class PeerRun implements RunningPeer {
         }): changes wait here and are tried again`;
         problems.push({ code: "peer_over_quota", message, sinceMs: over.sinceMs });
       }
-      for (const held of readHeldDeletions(this.#parts.store, peer.number)) {
-        const message = heldText(this.#parts.store, peer, held);
-        problems.push({ code: "deletion_guard", message, sinceMs: held.sinceMs });
-      }
+      problems.push(...heldProblems(this.#parts.store, peer));
       const full = this.#parts.store.pending.firstWithCode(peer.number, "no_space");
       if (full === null) continue;
       const message = `the disk of ${peer.name} is full (${

@@ -5,6 +5,7 @@ import type { PathState } from "../domain/observation.ts";
 import type { Clock } from "../domain/ports.ts";
 import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
+import type { Problem } from "../domain/status.ts";
 import type { StatedPath } from "../store/acked.ts";
 import { type HeldDeletion, readHeldDeletions, writeHeldDeletions } from "../store/held_deletions.ts";
 import { localNote } from "../store/log.ts";
@@ -282,8 +283,20 @@ export class DeletionGuard {
   }
 }
 
+/** What is held for a peer, as `status` tells of it. */
+export function heldProblems(
+  store: Store,
+  peer: { readonly number: number; readonly name: string },
+): Problem[] {
+  return readHeldDeletions(store, peer.number).map((held) => ({
+    code: "deletion_guard",
+    message: heldText(store, peer, held),
+    sinceMs: held.sinceMs,
+  }));
+}
+
 /** What is held, in words, with some of the paths. */
-export function heldText(
+function heldText(
   store: Store,
   peer: { readonly number: number; readonly name: string },
   { folder, deleted, of }: HeldDeletion,

@@ -187,18 +187,22 @@ export class OpenForWriting implements WriteHandle {
 
   async write(bytes: Uint8Array): Promise<void> {
     for (let done = 0; done < bytes.length;) {
-      if (isHole(bytes, done)) {
-        this.#setSize("write to", this.#sizeBytes + HOLE_BYTES);
-        done += HOLE_BYTES;
-        continue;
-      }
-      let end = Math.min(bytes.length, done + HOLE_BYTES);
-      while (end < bytes.length && !isHole(bytes, end)) end = Math.min(bytes.length, end + HOLE_BYTES);
-      while (done < end) {
-        const count = await this.#writeSome(bytes.subarray(done, end));
-        this.#sizeBytes += count;
-        done += count;
-      }
+      const hole = isHole(bytes, done);
+      let end = done;
+      do end = Math.min(bytes.length, end + HOLE_BYTES); while (
+        end < bytes.length && isHole(bytes, end) === hole
+      );
+      if (hole) this.#setSize("write to", this.#sizeBytes + end - done);
+      else await this.#writeAll(bytes.subarray(done, end));
+      done = end;
+    }
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    for (let done = 0; done < bytes.length;) {
+      const count = await this.#writeSome(bytes.subarray(done));
+      this.#sizeBytes += count;
+      done += count;
     }
   }
 

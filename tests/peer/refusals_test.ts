@@ -4,9 +4,7 @@ import { Refusals } from "../../src/peer/refusals.ts";
 /** What `status` says: at which second something was last refused that has not come. */
 function refusals() {
   let nowMs = 0;
-  const all = new Refusals(
-    { now: () => nowMs, monotonic: () => nowMs } as ConstructorParameters<typeof Refusals>[0],
-  );
+  const all = new Refusals({ now: () => nowMs });
   return {
     all,
     pass: (seconds: number) => nowMs += seconds * 1000,
