@@ -1,9 +1,8 @@
-import process from "node:process";
-import { createLogUpdate } from "log-update";
 import type { PeerEvent } from "../domain/events.ts";
 import type { RunStatus } from "../domain/status.ts";
 import { eventJson, eventLine, isTold } from "./event_text.ts";
 import { liveText } from "./live_text.ts";
+import { openScreen, type Screen } from "./screen.ts";
 import type { Output } from "./output.ts";
 
 /** Tells of a run while it goes on. */
@@ -18,8 +17,9 @@ export interface Reporter extends Disposable {
  *
  * @param now Wall time in milliseconds of UTC.
  */
-export function makeReporter(output: Output, now: () => number): Reporter {
-  if (!output.json && !output.quiet && output.errIsTerminal) return new LiveReporter(output, now);
+export async function makeReporter(output: Output, now: () => number): Promise<Reporter> {
+  const screen = await openScreen(output);
+  if (screen !== null) return new LiveReporter(output, now, screen);
   return {
     tell: (event) => {
       if (!isTold(event, output)) return;
@@ -39,16 +39,16 @@ const IDLE_MS = 1000;
 class LiveReporter implements Reporter {
   readonly #output: Output;
   readonly #now: () => number;
-  // The cursor stays as it is: hiding it would take hooks into the signals that end the run.
-  readonly #screen = createLogUpdate(process.stderr, { showCursor: true });
+  readonly #screen: Screen;
   #status: (() => RunStatus) | null = null;
   #shown = "";
   #timer: ReturnType<typeof setTimeout> | null = null;
   #drawnMs = 0;
 
-  constructor(output: Output, now: () => number) {
+  constructor(output: Output, now: () => number, screen: Screen) {
     this.#output = output;
     this.#now = now;
+    this.#screen = screen;
   }
 
   tell(event: PeerEvent): void {

@@ -96,7 +96,7 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
   using _lock = await HomeLock.take(home);
   using store = home.openStore();
   noteSettings(store, config, actor, Date.now());
-  using reporter = makeReporter(output, Date.now);
+  using reporter = await makeReporter(output, Date.now);
   const name = config.name ?? identity.name;
   tellOwnDates(identity, Date.now(), (event) => reporter.tell(event));
   if (store.peers.list().length === 0) {

@@ -1,6 +1,4 @@
-import process from "node:process";
 import type { Command } from "commander";
-import { createLogUpdate } from "log-update";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Store } from "../store/store.ts";
 import {
@@ -17,8 +15,8 @@ import { EXIT, helpEnd } from "./exit_status.ts";
 import { checkFolders } from "./folders.ts";
 import type { Home } from "./home.ts";
 import { HomeLock, lockHolder } from "./home_lock.ts";
-import type { Output } from "./output.ts";
 import { lastFolders } from "./last_folders.ts";
+import { openScreen, type Screen } from "./screen.ts";
 import { StopSignals } from "./stop_signals.ts";
 import { progressText, verifyLines } from "./verify_text.ts";
 
@@ -65,7 +63,7 @@ async function verify({ home, output }: Context, flags: Flags): Promise<number> 
   let stopped = false;
   signals.asked.then(() => stopped = true);
   using store = home.openStore();
-  using progress = new ProgressLine(output);
+  using progress = new ProgressLine(await openScreen(output));
   const running = await lockHolder(home) !== null;
   if (!running && repair) throw cannotRepair(home);
   const result = running
@@ -173,13 +171,11 @@ async function verifyAlone(
 
 /** One line on a terminal that says how far it has come. */
 class ProgressLine implements Disposable {
-  readonly #screen: ReturnType<typeof createLogUpdate> | null;
+  readonly #screen: Screen | null;
   #shownMs = 0;
 
-  constructor({ json, quiet, errIsTerminal }: Output) {
-    this.#screen = errIsTerminal && !json && !quiet
-      ? createLogUpdate(process.stderr, { showCursor: true })
-      : null;
+  constructor(screen: Screen | null) {
+    this.#screen = screen;
   }
 
   show(progress: VerifyProgress): void {

@@ -1,6 +1,4 @@
-import "reflect-metadata"; // must come before @peculiar/x509, which decorates its classes with it
 import { createHash, X509Certificate } from "node:crypto";
-import * as x509 from "@peculiar/x509";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 
 /** What MirrorSync needs to know of a certificate. Made only by {@linkcode parseCertificate}. */
@@ -52,6 +50,9 @@ export async function createCertificate(
       } cannot be the name of a peer: use 1 to ${MAX_NAME_LENGTH} printable characters`,
     );
   }
+  // Loaded only here: it takes longer than most commands do.
+  await import("reflect-metadata"); // must come before @peculiar/x509, which decorates its classes with it
+  const x509 = await import("@peculiar/x509");
   const keys = await crypto.subtle.generateKey(ECDSA_P256, true, ["sign", "verify"]) as CryptoKeyPair;
   const serial = crypto.getRandomValues(new Uint8Array(16));
   serial[0] = serial[0]! & 0x7f | 0x40; // positive, and with no leading zero byte, as DER wants its integers
@@ -88,16 +89,16 @@ export function parseCertificate(
 ): Certificate {
   const { source = "the certificate", nowMs = Date.now() } = options;
   const der = certificateBytes(pem, source);
-  let parsed: x509.X509Certificate;
+  let parsed: X509Certificate;
   try {
-    parsed = new x509.X509Certificate(der);
-    // The runtime, which checks signatures by it, reads it in its own way and must know its kind of key.
-    void new X509Certificate(der).publicKey;
+    parsed = new X509Certificate(der);
+    // Must be of a kind that the runtime knows: it checks signatures by it.
+    void parsed.publicKey;
   } catch (cause) {
     throw bad(source, `cannot be read (${messageOf(cause)})`, EXPORT_AGAIN, cause);
   }
-  const notBeforeMs = parsed.notBefore.getTime();
-  const notAfterMs = parsed.notAfter.getTime();
+  const notBeforeMs = Date.parse(parsed.validFrom);
+  const notAfterMs = Date.parse(parsed.validTo);
   if (Number.isNaN(notBeforeMs) || Number.isNaN(notAfterMs)) {
     throw bad(source, "has dates that cannot be read", EXPORT_AGAIN);
   }
@@ -111,11 +112,17 @@ export function parseCertificate(
   return {
     pem: toPem("CERTIFICATE", der),
     fingerprint: fingerprintOf(der),
-    name: parsed.subjectName.getField("CN")[0] ?? "",
+    name: commonNameOf(parsed),
     notBeforeMs,
     notAfterMs,
     notYetValid: nowMs < notBeforeMs,
   };
+}
+
+function commonNameOf(certificate: X509Certificate): string {
+  // The types know one common name only; a certificate may have several.
+  const name: string | readonly string[] | undefined = certificate.toLegacyObject().subject?.CN;
+  return (typeof name === "string" ? name : name?.[0]) ?? "";
 }
 
 /** SHA-256 of a certificate's DER bytes in lower-case hex. */

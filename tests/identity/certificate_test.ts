@@ -1,6 +1,7 @@
-import "reflect-metadata";
+import "reflect-metadata"; // must come before @peculiar/x509
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import * as x509 from "@peculiar/x509";
 import { MirrorError } from "../../src/domain/mirror_error.ts";
 import {
   createCertificate,
@@ -61,6 +62,29 @@ Deno.test("a name is kept as it is", async () => {
       createCertificate(name),
       (error) => error instanceof MirrorError && error.code === "wrong_usage",
     );
+  }
+});
+
+Deno.test("a certificate that another program made, with several names or none", async () => {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]) as CryptoKeyPair;
+  for (
+    const [subject, name] of [["CN=laptop, CN=desktop", "laptop"], ["O=Example, CN=laptop", "laptop"], [
+      "O=Example",
+      "",
+    ]] as const
+  ) {
+    const made = await x509.X509CertificateGenerator.createSelfSigned({
+      name: subject,
+      keys,
+      signingAlgorithm: algorithm,
+      notBefore: new Date(Date.UTC(2026, 0, 5)),
+      notAfter: new Date(Date.UTC(2126, 0, 5)), // past 2049 a date is written in another way
+    });
+    const read = parseCertificate(made.toString("pem"), { nowMs: Date.UTC(2026, 10, 27) });
+    assert.equal(read.name, name, subject);
+    assert.equal(read.notBeforeMs, Date.UTC(2026, 0, 5));
+    assert.equal(read.notAfterMs, Date.UTC(2126, 0, 5));
   }
 });
 
