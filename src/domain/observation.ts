@@ -88,6 +88,23 @@ export const FOLDER_STATE: PathState = {
   hash: "",
 };
 
+/**
+ * What a peer has of a file when an operation went out to it and no answer has come: any version, or nothing. It is the same as no
+ * state that a file can have, so there is always something to be sent.
+ */
+export const UNKNOWN_FILE: PathState = {
+  kind: "file",
+  sizeBytes: 0,
+  mtimeMs: 0,
+  executable: false,
+  hash: "",
+};
+
+/** Whether a state is {@linkcode UNKNOWN_FILE}. */
+export function isUnknown({ kind, hash }: PathState): boolean {
+  return kind === "file" && hash === "";
+}
+
 /** Whether two states are the same for a peer. */
 export function sameState(a: PathState, b: PathState): boolean {
   return a.kind === b.kind && a.hash === b.hash && a.sizeBytes === b.sizeBytes && a.mtimeMs === b.mtimeMs &&

@@ -280,6 +280,7 @@ export class Committer {
       await this.#staging.ensure();
       for (const step of steps) await this.#guard(step, () => this.#settle(step.work.operation.path));
       this.#store.snapshot(() => {
+        this.#refuseRemoved(steps);
         for (const step of steps) {
           const { peer, operation } = step.work;
           step.owners = this.#store.synced.owners(peer.number, operation.path);
@@ -393,6 +394,24 @@ export class Committer {
     await newFolders?.tidy();
   }
 
+  /**
+   * Another process can remove a peer at any moment, and its rows with it: what is under way from it is refused. To be called in the
+   * transaction that reads or writes rows of the steps' peers.
+   *
+   * @returns The numbers of the peers that are gone.
+   */
+  #refuseRemoved(steps: readonly Step[]): ReadonlySet<number> {
+    const numbers = new Set(steps.map(({ work }) => work.peer.number));
+    const removed = new Set([...numbers].filter((number) => !this.#store.peers.has(number)));
+    if (removed.size === 0) return removed;
+    for (const step of steps) {
+      const { number, name } = step.work.peer;
+      if (!removed.has(number)) continue;
+      step.outcome ??= toOutcome(new MirrorError("not_trusted", `${name} is no longer a peer of this one`));
+    }
+    return removed;
+  }
+
   /** The database or the staging folder refused: nothing of the group may be acknowledged. What is in place is remembered. */
   #refuseAll(steps: readonly Step[], error: unknown): void {
     for (const step of steps) {
@@ -465,10 +484,11 @@ export class Committer {
 
   /** Writes down what is about to change on the disk and could pass for somebody's doing if a crash came before the rows. */
   #recordIntents(steps: readonly Step[]): void {
-    const begun = steps.filter((step) => step.outcome === null && !step.journalled && couldBeMistaken(step));
-    if (begun.length === 0) return;
+    const isBegun = (step: Step) => step.outcome === null && !step.journalled && couldBeMistaken(step);
+    if (!steps.some(isBegun)) return;
     this.#store.transaction(() => {
-      for (const { work, aside, wanted } of begun) {
+      this.#refuseRemoved(steps);
+      for (const { work, aside, wanted } of steps.filter(isBegun)) {
         this.#store.intents.add({ peer: work.peer.number, path: work.operation.path, aside, state: wanted });
       }
     });
@@ -542,10 +562,12 @@ export class Committer {
       this.#store.intents.clear();
       lump?.record();
       this.#trash?.record(trashed);
+      const removed = this.#refuseRemoved(steps);
       for (const { work, applied, outcome, trail } of steps) {
         const { operation, peer, wireBytes } = work;
         this.#recordTrail(at, peer, operation.path, trail, outcome === null);
-        if (applied !== null) {
+        // What is in place already belongs to nobody, like all else that came from a peer that was removed.
+        if (applied !== null && !removed.has(peer.number)) {
           if (applied.row !== null) {
             this.#store.synced.put(outcome === null ? applied.row : asDoubtful(applied.row));
           } else this.#recordGone(peer.number, operation.path, outcome === null);
@@ -607,7 +629,9 @@ export class Committer {
   #recordUnrecorded(): void {
     if (this.#unrecorded.length === 0 && this.#unrecordedTrash.length === 0) return;
     this.#store.transaction(() => {
-      for (const row of this.#unrecorded) this.#store.synced.put(row);
+      for (const row of this.#unrecorded) {
+        if (this.#store.peers.has(row.peer)) this.#store.synced.put(row);
+      }
       this.#trash?.record(this.#unrecordedTrash);
     });
     this.#unrecorded = [];

@@ -81,7 +81,8 @@ export class Mover {
   async settle(path: RelativePath): Promise<void> {
     for (const open of this.#open) {
       if (!concerns(open, path)) continue;
-      await lookAgain(() => settleMove(this.#parts, open));
+      // Of a peer that was removed meanwhile no row tells what is where: its files are nobody's.
+      if (this.#parts.store.peers.has(open.peer)) await lookAgain(() => settleMove(this.#parts, open));
       this.#open.delete(open);
     }
   }

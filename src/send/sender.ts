@@ -2,7 +2,13 @@ import type { EventSink } from "../domain/events.ts";
 import { ChunkList } from "../chunks/chunk_list.ts";
 import type { Action, RawHeader } from "../domain/header.ts";
 import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mirror_error.ts";
-import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
+import {
+  FOLDER_STATE,
+  type Kind,
+  type Observation,
+  type PathState,
+  UNKNOWN_FILE,
+} from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
 import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import type { TransferProgress } from "../domain/status.ts";
@@ -85,6 +91,11 @@ export class Sender {
   readonly #guard: DeletionGuard;
   /** Paths that wait because something must be deleted first, and the guard counts it. */
   readonly #guarded = new Set<RelativePath>();
+  /**
+   * Files that are on their way over a link without a comparison of trees, and what the peer had of them before (`null`: nothing).
+   * Meanwhile `acked` says that nobody knows what it has.
+   */
+  readonly #unanswered = new Map<RelativePath, PathState | null>();
   /** Paths whose content the peer did not have when it was offered. */
   readonly #declined = new Set<RelativePath>();
   #settled: Settled[] = [];
@@ -424,13 +435,37 @@ export class Sender {
       kind === "folder" || observed === null
         ? this.#deliverBare(link, id, action, path, kind)
         : this.#deliver(link, id, action, observed, acked, movedFrom, attempts);
-    const work = movedFrom === null || observed === null
-      ? plainly(null)
-      : this.#deliverMoved(link, observed, movedFrom).then((settled) => settled ?? plainly(movedFrom));
+    const send = () =>
+      movedFrom === null || observed === null
+        ? plainly(null)
+        : this.#deliverMoved(link, observed, movedFrom).then((settled) => settled ?? plainly(movedFrom));
+    const work = kind === "file" && !link.has("tree") ? this.#unsure(path, send) : send();
     work.then(
       (settled) => this.#settle(settled),
       (error) => this.#failed(link, path, action, error),
     );
+  }
+
+  /**
+   * Sends an operation of a file to a peer whose tree cannot be compared. If its answer is lost, nothing will tell what became of it,
+   * and what has to be sent must not depend on that: so before it goes out it is written down that the peer may have anything.
+   */
+  async #unsure(path: RelativePath, send: () => Promise<Settled>): Promise<Settled> {
+    const { acked } = this.#parts.store;
+    const had = acked.get(this.#peer, path);
+    this.#parts.store.transaction(() => acked.put(this.#peer, path, UNKNOWN_FILE));
+    this.#unanswered.set(path, had);
+    return await send();
+  }
+
+  /** An answer has come: up to it the peer has had what it had before. To be called in a transaction. */
+  #sureAgain(path: RelativePath, now: number): void {
+    const had = this.#unanswered.get(path);
+    if (had === undefined) return;
+    const { store } = this.#parts;
+    if (had === null) store.acked.remove(this.#peer, path);
+    else store.acked.put(this.#peer, path, had);
+    replanPath(store, this.#peer, path, now);
   }
 
   /** Folders and deletions: operations without content. */
@@ -588,6 +623,7 @@ export class Sender {
       this.#largeUnsent.delete(path);
     }
     this.#inFlight.delete(path);
+    this.#unanswered.delete(path);
     this.#folded?.end(path);
   }
 
@@ -699,6 +735,7 @@ export class Sender {
     const { path, reply } = settled;
     const waiting = this.#order.waitingFor(path);
     again.push(...waiting);
+    this.#sureAgain(path, now);
     if (reply.status === "ok") {
       if (recordAck(this.#parts, settled, now)) this.#order.restart();
       if (settled.action !== "create") this.#roomWasMade();

@@ -1,7 +1,7 @@
 import { hooksOf } from "../chunks/hooks.ts";
 import type { Action } from "../domain/header.ts";
 import { isPermanentRefusal } from "../domain/mirror_error.ts";
-import { isProvisional, type PathState, sameStat } from "../domain/observation.ts";
+import { isProvisional, isUnknown, type PathState, sameStat } from "../domain/observation.ts";
 import { stepFor } from "../domain/plan.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
 import { OPERATION_BACKOFF, retryDelayMs } from "../domain/retry.ts";
@@ -86,7 +86,7 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
 /** What the peer had is in its trash now, if it has one; and what was deleted counts for a while. */
 function noteDeparture(store: Store, peer: number, { path, action, state }: Settled, nowMs: number): void {
   const had = store.acked.get(peer, path);
-  if (had === null || had.hash === state?.hash) return;
+  if (had === null || isUnknown(had) || had.hash === state?.hash) return;
   const counts = action === "delete" && had.kind === "file" && store.pending.countsAsDeletion(peer, path);
   store.departed.add(peer, path, had, counts, nowMs);
 }

@@ -187,7 +187,10 @@ export class Database implements Disposable {
     this.#checkpoint();
   }
 
-  /** @throws {MirrorError} `damaged_database` when the file's pages cannot be read, `no_space` when it cannot grow. */
+  /**
+   * @throws {MirrorError} `damaged_database` when the file's pages cannot be read, `no_space` when it cannot grow, `not_trusted` when
+   * another process has removed the peer or user that a row belongs to.
+   */
   #guard<T>(work: () => T): T {
     try {
       return work();
@@ -197,6 +200,11 @@ export class Database implements Disposable {
       if (/disk is full/.test(message)) {
         this.#wasFull = true;
         throw full(this.#file, error);
+      }
+      if (/FOREIGN KEY constraint failed/.test(message)) {
+        throw new MirrorError("not_trusted", "the peer or user that it belongs to was removed meanwhile", {
+          cause: error,
+        });
       }
       throw error;
     }

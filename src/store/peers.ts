@@ -40,6 +40,10 @@ export class PeersTable {
     return this.#db.all("SELECT * FROM peers ORDER BY number").map(toPeer);
   }
 
+  has(number: number): boolean {
+    return this.#db.get("SELECT 1 FROM peers WHERE number = ?", number) !== null;
+  }
+
   byNumber(number: number): Peer | null {
     const row = this.#db.get("SELECT * FROM peers WHERE number = ?", number);
     return row && toPeer(row);

@@ -539,6 +539,63 @@ Deno.test("receive: while the database refuses, nothing is acknowledged; sending
   assert.deepEqual(await namesIn(bench.synced), ["a", "c"]);
 });
 
+for (const moment of ["create", "flush", "link", "flushFolder"]) {
+  Deno.test(`receive: a peer that is removed at a ${moment} is refused, and the others are served on`, async () => {
+    await using bench = await ReceiveBench.open();
+    const anna = bench.link();
+    const bert = bench.link(bench.bert);
+    await anna.accepted(operation("create", "before", "v1"), "v1");
+    bench.tree.before = ({ method }) => {
+      if (method === moment && bench.store.peers.byName("anna") !== null) bench.store.peers.remove("anna");
+    };
+    const [refused] = await Promise.all([
+      anna.refused(operation("create", "a", "v1"), "v1"),
+      bert.accepted(operation("create", "b", "v1"), "v1"),
+    ]);
+    assert.equal(refused.code, "not_trusted");
+    assert.match(String(refused.message), /anna/);
+    assert.equal((await anna.refused(operation("update", "before", "v2"), "v2")).code, "not_trusted");
+    await bert.accepted(operation("create", "c", "v1"), "v1");
+    assert.deepEqual(bench.events.filter(({ kind }) => kind === "problem"), []);
+    // Added again, it is served again, and what is there already is taken for its own.
+    bench.tree.before = () => {};
+    const { number } = bench.store.peers.add({
+      name: "anna",
+      fingerprint: "anna".padEnd(64, "0"),
+      certificatePem: "anna",
+      address: null,
+      addedMs: 0,
+    });
+    const again = bench.link({ number, name: "anna" });
+    await again.accepted(operation("create", "a", "v1"), "v1");
+    await again.accepted(operation("update", "before", "v1"), "v1");
+    await bench.rest();
+    assert.deepEqual(await namesIn(bench.synced), ["a", "b", "before", "c"]);
+  });
+}
+
+Deno.test("receive: many small files of a peer that is removed meanwhile keep nobody else's from being recorded", async () => {
+  await using bench = await ReceiveBench.open();
+  const anna = bench.link();
+  const bert = bench.link(bench.bert);
+  let placed = 0;
+  bench.tree.after = ({ method }) => {
+    if (method === "link" && ++placed === 5) bench.store.peers.remove("anna");
+  };
+  const answers = await Promise.all(
+    Array.from({ length: 40 }, (_, i) => [
+      anna.request(operation("create", `a${i}`, "v1"), "v1"),
+      bert.request(operation("create", `b${i}`, "v1"), "v1"),
+    ]).flat(),
+  );
+  assert.ok(answers.some(({ header }) => header.code === "not_trusted"));
+  for (let i = 0; i < 40; i++) {
+    const { header } = await bert.request(operation("create", `b${i}`, "v1"), "v1");
+    assert.equal(header.status, "ok", JSON.stringify(header));
+    assert.notEqual(bench.store.synced.get(bench.bert.number, path(`b${i}`)), null);
+  }
+});
+
 Deno.test("receive: a newer version after the database refused the one before makes no conflict copy of our own write", async () => {
   await using bench = await ReceiveBench.open();
   const anna = bench.link();

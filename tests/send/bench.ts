@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { PeerEvent } from "../../src/domain/events.ts";
-import type { Observation } from "../../src/domain/observation.ts";
+import { isUnknown, type Observation } from "../../src/domain/observation.ts";
 import type { Folding } from "../../src/domain/plan.ts";
 import type { Clock } from "../../src/domain/ports.ts";
 import type { RelativePath } from "../../src/domain/relative_path.ts";
@@ -175,8 +175,10 @@ export class SendBench implements AsyncDisposable {
     return this.store.pending.get(this.peer, path as RelativePath);
   }
 
+  /** What the peer has said that it has. */
   acked(path: string) {
-    return this.store.acked.get(this.peer, path as RelativePath);
+    const state = this.store.acked.get(this.peer, path as RelativePath);
+    return state === null || isUnknown(state) ? null : state;
   }
 
   /** Waits until nothing is pending. */

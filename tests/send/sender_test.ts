@@ -773,6 +773,104 @@ Deno.test("send: a plain peer gets one operation at a time, no folders, nothing 
   assert.deepEqual(bench.operations.slice(3).toSorted(), ["delete d/a", "delete d/b"]);
 });
 
+/** A change, what is done before its answer could be repeated, and what the peer must be told then. */
+const UNDONE: readonly {
+  readonly what: string;
+  readonly change: (bench: SendBench) => Promise<void>;
+  readonly undo: (bench: SendBench) => Promise<void>;
+  readonly expected: readonly string[];
+}[] = [
+  {
+    what: "a file that was made goes again",
+    change: async (bench) => {
+      await bench.write("new", "new");
+      await bench.observe("new");
+    },
+    undo: async (bench) => {
+      await Deno.remove(`${bench.watched}/new`);
+      await bench.observe("new");
+    },
+    expected: ["delete new"],
+  },
+  {
+    what: "a file that was made is renamed",
+    change: async (bench) => {
+      await bench.write("new", "new");
+      await bench.observe("new");
+    },
+    undo: async (bench) => {
+      await Deno.rename(`${bench.watched}/new`, `${bench.watched}/newer`);
+      await bench.observe("newer", "new");
+    },
+    expected: ["create newer", "delete new"],
+  },
+  {
+    what: "the version before comes back",
+    change: async (bench) => {
+      await Deno.rename(`${bench.watched}/old`, `${bench.folder}/kept`);
+      await bench.write("old", "edited");
+      await bench.observe("old");
+    },
+    undo: async (bench) => {
+      await Deno.rename(`${bench.folder}/kept`, `${bench.watched}/old`);
+      await bench.observe("old");
+    },
+    expected: ["update old"],
+  },
+  {
+    what: "a file that was deleted comes back",
+    change: async (bench) => {
+      await Deno.rename(`${bench.watched}/old`, `${bench.folder}/kept`);
+      await bench.observe("old");
+    },
+    undo: async (bench) => {
+      await Deno.rename(`${bench.folder}/kept`, `${bench.watched}/old`);
+      await bench.observe("old");
+    },
+    expected: ["update old"],
+  },
+];
+
+for (const { what, change, undo, expected } of UNDONE) {
+  Deno.test(`send: a plain peer's answer is lost, and ${what}: it is told`, async () => {
+    await using bench = await SendBench.open();
+    await bench.write("old", "old");
+    await bench.observe("old");
+    bench.attach({ extensions: null });
+    await bench.inSync();
+    // It does what it is asked to, and is gone before it has said so.
+    const asked = Promise.withResolvers<void>();
+    bench.answer = () => {
+      asked.resolve();
+      return null;
+    };
+    await change(bench);
+    await asked.promise;
+    bench.far.close();
+    await eventually("detached", () => assert.equal(bench.sender.isAttached, false));
+    await undo(bench);
+    assert.equal(bench.sender.inSync, false);
+    assert.notDeepEqual(bench.store.pending.list(bench.peer), [], "what nobody knows of is pending");
+    bench.answer = () => ({ status: "ok" });
+    bench.attach({ extensions: null });
+    await bench.inSync();
+    assert.deepEqual(bench.operations.toSorted(), expected);
+  });
+}
+
+Deno.test("send: what a plain peer has refused it does not have: nothing is sent when the file goes", async () => {
+  await using bench = await SendBench.open();
+  await bench.write("bad", "bad");
+  await bench.observe("bad");
+  bench.answer = () => ({ status: "error", code: "not_owned", message: "not here" });
+  bench.attach({ extensions: null });
+  await eventually("refused", () => assert.equal(bench.row("bad")?.state, "refused"));
+  await Deno.remove(`${bench.watched}/bad`);
+  await bench.observe("bad");
+  await bench.inSync();
+  assert.deepEqual(bench.operations, ["create bad"]);
+});
+
 Deno.test("send: to a plain peer a large file that shrinks is compressed, one that doesn't is not", async () => {
   await using bench = await SendBench.open();
   const text = "all work and no play ".repeat(40_000);
