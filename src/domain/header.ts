@@ -57,7 +57,8 @@ export const NO_EXTENSIONS: HeaderExtensions = {
 /** The longest `id` and `sender` that are accepted, in UTF-16 units. */
 const MAX_NAME_LENGTH = 256;
 const HASH = /^[0-9a-f]{64}$/i;
-const decoder = new TextDecoder("utf-8", { fatal: true });
+/** A byte order mark is no part of JSON: it is not taken off. */
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * Reads a header's bytes.

@@ -348,6 +348,8 @@ class PeerRun implements RunningPeer {
   }
 
   async #onFrame(link: Link, header: RawHeader, content: FrameReader): Promise<void> {
+    // A client without a hello gives no link of which `status` could tell.
+    if (link.hello === null && !link.connection.dialled && link.framesRead === 1) this.#markSeen(link);
     if (header["action"] === "settled" && link.has("settled")) {
       const partner = this.#partners.get(link.peer.number);
       if (partner !== undefined) partner.theySettled = header["value"] === true;
@@ -363,12 +365,12 @@ class PeerRun implements RunningPeer {
   }
 
   #onUp(link: Link): void {
-    const { store, clock, onEvent } = this.#parts;
+    const { clock, onEvent } = this.#parts;
     // A peer that another process has added a moment ago may be here before it was noticed.
     if (this.#rotation.linked(link) || !this.#partners.has(link.peer.number)) this.#refreshPartners();
     const partner = this.#partners.get(link.peer.number);
     if (partner === undefined) return;
-    store.peers.markSeen(link.peer.number, clock.now());
+    this.#markSeen(link);
     partner.theySettled = !link.has("settled");
     partner.told = null;
     partner.wasInSync = false;
@@ -395,10 +397,11 @@ class PeerRun implements RunningPeer {
     this.#traffic.keep(link);
     const partner = this.#partners.get(link.peer.number);
     const wasSending = link.hello !== null || link.connection.dialled;
+    if (!wasSending) this.#markSeen(link);
     if (partner === undefined || !wasSending || this.#links?.linkTo(link.peer.number)) return;
     if (reason.code === "duplicate_link") return;
     const { clock, onEvent } = this.#parts;
-    this.#parts.store.peers.markSeen(partner.peer.number, clock.now());
+    this.#markSeen(link);
     partner.sinceMs = clock.now();
     partner.reason = reason.message;
     partner.theySettled = false;
@@ -409,6 +412,10 @@ class PeerRun implements RunningPeer {
       message: `no link with ${link.peer.name}: ${reason.message}`,
       peer: link.peer.name,
     });
+  }
+
+  #markSeen(link: Link): void {
+    this.#parts.store.peers.markSeen(link.peer.number, this.#parts.clock.now());
   }
 
   #onDialFailure(number: number | null, error: MirrorError): void {

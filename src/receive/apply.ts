@@ -261,16 +261,17 @@ export class Applier {
       return gone;
     }
     if (now.kind === "folder") {
-      if (owners.other !== null) return { ...gone, kept: true };
+      if (owners.other !== null) {
+        // Another peer has it too. Whoever does not know folders asks for a file, in whose place this one is.
+        if (!mayKeep && (await this.#tree.list(path)).length > 0) throw notEmpty(path);
+        return { ...gone, kept: true };
+      }
       try {
         await this.#tree.rmdir(path);
       } catch (error) {
         if (!(error instanceof FileError && error.code === "not_empty")) throw error;
         if (mayKeep && !this.#hasBelow(path, group)) return { ...gone, kept: true };
-        throw new MirrorError(
-          "folder_not_empty",
-          `the folder ${path} is not empty here, and a deletion is never recursive`,
-        );
+        throw notEmpty(path);
       }
       group.verified.delete(path);
       group.toFlush.add(parent);
@@ -592,6 +593,13 @@ export class Applier {
 }
 
 /** Why a file cannot take the name of a folder that has something in it. */
+function notEmpty(path: RelativePath): MirrorError {
+  return new MirrorError(
+    "folder_not_empty",
+    `the folder ${path} is not empty here, and a deletion is never recursive`,
+  );
+}
+
 export function folderInTheWay(path: RelativePath): MirrorError {
   return new MirrorError(
     "folder_in_the_way",

@@ -38,6 +38,7 @@ function refuses(header: RawHeader, code: string, word = "", extensions = ALL): 
 Deno.test("bytes that are no JSON object", () => {
   const texts = [
     "",
+    `\ufeff${JSON.stringify(HEADER)}`,
     " ",
     "x",
     "{",

@@ -53,6 +53,8 @@ Deno.test("the plain protocol is served in full", async (t) => {
 
   await t.step("create, update, delete", async () => {
     await client.accepted(operation("create", "file.txt", "one"), "one");
+    const seen = (await peer.objects("peer", "list")).find(({ name }) => name === "plain");
+    assert.notEqual(seen?.["since"], null, "the owner sees that the client has been here");
     // An acknowledgement means that it is there: no waiting.
     assert.equal(await Deno.readTextFile(at("file.txt")), "one");
     assert.equal((await Deno.stat(at("file.txt"))).mtime?.toISOString(), "2026-03-04T05:06:07.089Z");

@@ -223,6 +223,9 @@ Deno.test("receive: a path belongs to one peer", async () => {
   await anna.accepted(operation("delete", "d/a.txt"));
   await anna.accepted(folder("delete", "d"));
   assert.equal(await Deno.readTextFile(`${bench.synced}/d/b.txt`), "bert");
+  // Who knows no folders has asked for a file to be deleted, and there is a folder.
+  const plain = bench.link(bench.anna, null);
+  assert.equal((await plain.refused(operation("delete", "d"))).code, "folder_not_empty");
   await bert.accepted(operation("delete", "d/b.txt"));
   await bert.accepted(folder("delete", "d"));
   assert.deepEqual(await namesIn(bench.synced), []);
