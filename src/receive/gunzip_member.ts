@@ -4,8 +4,15 @@ import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 
 const TRAILER_BYTES = 8;
 const MAX_HEADER_BYTES = 65_536 + 1024;
-/** Compressed bytes are fed in slices: one slice cannot grow past about a thousand times this. */
-const SLICE_BYTES = 16 * 1024;
+/**
+ * Compressed bytes are fed in slices, as what one unpacks to is in memory as a whole: up to a thousand times as much. So a slice is
+ * as long as makes this much of it, if it shrinks like the one before it, between two bounds.
+ */
+const UNPACKED_BYTES = 256 * 1024;
+const MIN_SLICE_BYTES = 256;
+const MAX_SLICE_BYTES = 16 * 1024;
+/** Of one call of zlib's; its own choice is a quarter of that. */
+const CHUNK_BYTES = 64 * 1024;
 const FLAGS = { headerCrc: 0x02, extra: 0x04, name: 0x08, comment: 0x10, reserved: 0xe0 };
 
 /**
@@ -13,13 +20,14 @@ const FLAGS = { headerCrc: 0x02, extra: 0x04, name: 0x08, comment: 0x10, reserve
  * members in a row; this one reads header and trailer itself and leaves the deflate stream to zlib.
  */
 export class GunzipMember {
-  readonly #inflate: InflateRaw = createInflateRaw();
+  readonly #inflate: InflateRaw = createInflateRaw({ chunkSize: CHUNK_BYTES });
   readonly #limitBytes: number;
   #head: Uint8Array | null = new Uint8Array(0);
   /** The last bytes that came: the trailer, once all has come. Never fed to zlib. */
   #tail: Uint8Array = new Uint8Array(0);
   #fed = 0;
   #produced = 0;
+  #sliceBytes = MIN_SLICE_BYTES;
   #crc = 0;
   #parts: Uint8Array[] = [];
   #error: unknown = null;
@@ -42,8 +50,13 @@ export class GunzipMember {
     this.#inflate.on("error", (error) => this.#error ??= error);
   }
 
-  /** Takes the next compressed bytes and gives what they unpack to. */
-  async push(bytes: Uint8Array): Promise<Uint8Array[]> {
+  /** Bytes that were unpacked so far. */
+  get unpackedBytes(): number {
+    return this.#produced;
+  }
+
+  /** Takes the next compressed bytes and gives what they unpack to, a little at a time. To be gone through to its end. */
+  async *push(bytes: Uint8Array): AsyncGenerator<Uint8Array, void> {
     let data: Uint8Array = Buffer.concat([this.#tail, bytes]);
     if (this.#head !== null) {
       this.#head = Buffer.concat([this.#head, data]);
@@ -51,17 +64,22 @@ export class GunzipMember {
       const headerBytes = gzipHeaderLength(this.#head);
       if (headerBytes === null) {
         if (this.#head.length > MAX_HEADER_BYTES) throw notGzip("its header is too long");
-        return [];
+        return;
       }
       data = this.#head.subarray(headerBytes);
       this.#head = null;
     }
     const body = data.subarray(0, Math.max(0, data.length - TRAILER_BYTES));
     this.#tail = data.subarray(body.length).slice();
-    for (let from = 0; from < body.length; from += SLICE_BYTES) {
-      await this.#feed(body.subarray(from, from + SLICE_BYTES));
+    for (let from = 0; from < body.length;) {
+      const slice = body.subarray(from, from + this.#sliceBytes);
+      from += slice.length;
+      const before = this.#produced;
+      await this.#feed(slice);
+      const growth = Math.max(1, (this.#produced - before) / slice.length);
+      this.#sliceBytes = Math.max(MIN_SLICE_BYTES, Math.min(MAX_SLICE_BYTES, UNPACKED_BYTES / growth | 0));
+      yield* this.#parts.splice(0);
     }
-    return this.#parts.splice(0);
   }
 
   /** All bytes have come: checks that they were one whole member and nothing else. */

@@ -479,7 +479,7 @@ export class Receiver {
         const some = await content.some(SMALL_BYTES);
         if (some === null) break;
         if (gunzip === null) await keep(some);
-        else for (const part of await gunzip.push(some)) await keep(part);
+        else for await (const part of gunzip.push(some)) await keep(part);
       }
       for (const part of await gunzip?.finish() ?? []) await keep(part);
       if (size !== operation.sizeBytes) {

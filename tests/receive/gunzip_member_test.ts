@@ -10,7 +10,7 @@ async function unpack(bytes: Uint8Array, limitBytes: number, step = bytes.length
   try {
     const parts: Uint8Array[] = [];
     for (let at = 0; at < bytes.length; at += step) {
-      parts.push(...await gunzip.push(bytes.subarray(at, at + step)));
+      for await (const part of gunzip.push(bytes.subarray(at, at + step))) parts.push(part);
     }
     parts.push(...await gunzip.finish());
     return Buffer.concat(parts);
@@ -103,13 +103,32 @@ Deno.test("gunzip: more than the declared size is refused, less is given as it i
   assert.equal((await unpack(gzipSync(TEXT), TEXT.length + 1)).length, TEXT.length);
 });
 
+Deno.test("gunzip: what shrinks a thousandfold is handed over a little at a time", async () => {
+  const zeros = Buffer.alloc(64 * 1024 * 1024);
+  const gunzip = new GunzipMember(zeros.length);
+  try {
+    let unpacked = 0;
+    for await (const part of gunzip.push(gzipSync(zeros))) {
+      unpacked += part.length;
+      // Whoever takes it slowly has no more of it in memory: nothing is unpacked ahead.
+      assert.ok(gunzip.unpackedBytes - unpacked <= 1024 * 1024, `${gunzip.unpackedBytes} at ${unpacked}`);
+    }
+    for (const part of await gunzip.finish()) unpacked += part.length;
+    assert.equal(unpacked, zeros.length);
+  } finally {
+    gunzip.close();
+  }
+});
+
 Deno.test("gunzip: a bomb is stopped long before it has unpacked", async () => {
   const bomb = gzipSync(Buffer.alloc(128 * 1024 * 1024), { level: 9 });
   const gunzip = new GunzipMember(1024);
   let fed = 0;
   try {
     await assert.rejects(async () => {
-      for (; fed < bomb.length; fed += 4096) await gunzip.push(bomb.subarray(fed, fed + 4096));
+      for (; fed < bomb.length; fed += 4096) {
+        for await (const _ of gunzip.push(bomb.subarray(fed, fed + 4096)));
+      }
     }, refused);
   } finally {
     gunzip.close();

@@ -205,7 +205,7 @@ async function readMember(input: Uint8Array): Promise<void> {
       // Not byte by byte: each slice is a turn of the runtime's thread pool.
       const size = random.pick([50, 500, 5000]);
       for (let at = 0; at < input.length; at += size) {
-        for (const part of await gunzip.push(input.subarray(at, at + size))) produced += part.length;
+        for await (const part of gunzip.push(input.subarray(at, at + size))) produced += part.length;
         assert(produced <= limit);
       }
       for (const part of await gunzip.finish()) produced += part.length;
