@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { clearTimeout, setTimeout } from "node:timers";
 
 const CHECK_MS = 1_000;
@@ -80,13 +80,7 @@ export class PipeWatchdog {
   hold(): boolean {
     const pipes = this.#heard ? this.#pipes : findPipes(this.#root);
     if (!this.#heard && this.#missed > 0 && pipes.length === 0 && this.#released.length === 0) return false;
-    for (const path of pipes) {
-      try {
-        this.#held.push(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
-      } catch {
-        // It is gone, or may not be opened: then the watcher is not in there.
-      }
-    }
+    this.#held.push(...pipes.flatMap((path) => openPipe(path, constants.O_RDWR)));
     return true;
   }
 
@@ -195,10 +189,21 @@ function isPipe(entry: Deno.DirEntry, path: string): boolean {
  * the pipe, as it opens it each time.
  */
 function releasePipe(path: string): number[] {
+  // Fails at once (ENXIO) when nobody is waiting to read.
+  return openPipe(path, constants.O_WRONLY);
+}
+
+/** The open end of a pipe, or nothing: what is not to be opened is not the one in which the watcher waits. */
+function openPipe(path: string, way: number): number[] {
+  let end: number;
   try {
-    // Fails at once (ENXIO) when nobody is waiting to read.
-    return [openSync(path, constants.O_WRONLY | constants.O_NONBLOCK)];
+    // A file may have taken the pipe's name, which nobody waits for: opening it frees nobody.
+    if (Deno.lstatSync(path).isFifo !== true) return [];
+    end = openSync(path, way | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch {
-    return []; // nobody waits there, or it may not be opened: then it is not the one
+    return [];
   }
+  if (fstatSync(end).isFIFO()) return [end];
+  closeSync(end);
+  return [];
 }

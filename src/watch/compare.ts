@@ -12,6 +12,7 @@ import type { SkipReason } from "../store/skipped.ts";
 import type { Store } from "../store/store.ts";
 import type { IgnoreRules } from "./ignore_rules.ts";
 import type { Page } from "./ledger.ts";
+import { otherDisksAt } from "./other_disks.ts";
 import { isUnchanged, observedStat } from "./sighting.ts";
 
 /** A folder as it is right now; the root has `""` as its paths and no row. */
@@ -183,15 +184,31 @@ export class Comparison {
   /**
    * Works in the rows of a folder that no entry of its listing belongs to.
    *
-   * @param otherDisk Whether the folder is on another disk than before and shows less than half of what was observed in it.
+   * @param otherDisk Whether a row belongs to another disk than the one that is there now, apart from what is known of other disks.
+   * @returns Whether there is such a row.
    */
-  missing(place: Place, rules: IgnoreRules, rows: Iterable<Observation>, otherDisk: boolean): void {
+  missing(
+    place: Place,
+    rules: IgnoreRules,
+    rows: Iterable<Observation>,
+    otherDisk: (row: Observation) => boolean,
+  ): boolean {
+    let others: ReadonlySet<number> | null = null;
+    const isElsewhere = (row: Observation) => {
+      if (otherDisk(row)) return true;
+      if (row.device === place.stat.device) return false;
+      others ??= otherDisksAt(this.#store, place.diskPath);
+      return others.has(row.device);
+    };
+    let any = false;
     for (const row of rows) {
       if (rules.ignores(nameOf(row.path), row.kind === "folder")) this.hold(row, "ignored");
-      else if (otherDisk) this.hold(row, "unknown");
-      else this.gone.push(row);
+      else if (isElsewhere(row)) {
+        any = true;
+        this.hold(row, "unknown");
+      } else this.gone.push(row);
     }
-    if (otherDisk) {
+    if (any) {
       this.#skip(
         place.diskPath === "" ? "." : place.diskPath,
         "unreadable",
@@ -202,6 +219,7 @@ export class Comparison {
           "Nothing that is missing there is deleted on the peer",
       );
     }
+    return any;
   }
 
   /** Holds a row, and what lies below it. */

@@ -160,7 +160,7 @@ class Look {
   #absent(place: Place, rules: IgnoreRules, diskPath: string, row: Observation | null): void {
     if (this.#parts.ledger.store.skipped.get(diskPath) !== null) this.#page.unskip(diskPath);
     if (row === null) return;
-    this.comparison.missing(place, rules, [row], false);
+    this.comparison.missing(place, rules, [row], () => false);
     // A folder that was moved is first to be found at its new place.
     const last = this.comparison.gone.at(-1);
     if (last === row && row.kind === "folder") {

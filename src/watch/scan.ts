@@ -7,6 +7,7 @@ import { Comparison, type Handling, type Place, travelling } from "./compare.ts"
 import { IgnoreFiles } from "./ignore_files.ts";
 import type { IgnoreFile, IgnoreRules } from "./ignore_rules.ts";
 import type { Ledger, Page } from "./ledger.ts";
+import { forgetOtherDisk, noteOtherDisk } from "./other_disks.ts";
 import { enterBelow, enterRoot, type Entrance } from "./places.ts";
 
 /** Changes that are written in one transaction, about. */
@@ -168,17 +169,16 @@ export class Scan {
     const { ledger } = this.#parts;
     const comparison = this.#comparison;
     const rows = new Map<string, Observation>();
-    let expected = 0;
-    for (const row of ledger.store.observed.childrenOf(place.path)) {
-      rows.set(row.path, row);
-      if (row.held !== "ignored") expected++;
-    }
+    for (const row of ledger.store.observed.childrenOf(place.path)) rows.set(row.path, row);
     const device = place.diskPath === "" ? ledger.rootDevice() : place.row?.device ?? null;
     const otherDevice = device !== null && device !== place.stat.device;
     const twins = twinsOf(place, entries, rows);
     comparison.skipped.clear();
     const folders = new Set<string>();
-    let missing = expected, count = 0;
+    // What was seen on the disk that is there now, and all else.
+    const here = new Tally(), elsewhere = new Tally();
+    const tallyOf = (row: Observation) => row.device === place.stat.device ? here : elsewhere;
+    let count = 0;
     for (const entry of entries) {
       if (++count % 64 === 0) await this.#pause();
       // Vanished since the listing, unless the name is one that cannot be looked at.
@@ -187,14 +187,23 @@ export class Scan {
       const row = twins?.has(entry.name) || isUnnameable(entry) ? null : rows.get(path) ?? null;
       if (row !== null) {
         rows.delete(path);
-        if (row.held !== "ignored") missing--;
+        if (row.held !== "ignored") tallyOf(row).found++;
       }
       if (entry.stat?.kind === "folder") folders.add(joinPath(place.diskPath, entry.name));
       comparison.entry(place, rules, entry, row, otherDevice, twins?.get(entry.name) ?? null);
     }
-    const otherDisk = otherDevice && missing * 2 > expected;
-    comparison.missing(place, rules, rows.values(), otherDisk);
-    if (!otherDisk) this.#accept(place);
+    for (const row of rows.values()) if (row.held !== "ignored") tallyOf(row).missing++;
+    const otherDisk = otherDevice && elsewhere.mostIsMissing;
+    // Another disk can have the number of one that was there before: then most of what was seen on that is missing too.
+    if (otherDisk) noteOtherDisk(ledger.store, place.diskPath, place.stat.device);
+    else forgetOtherDisk(ledger.store, place.diskPath, place.stat.device);
+    const isHeld = comparison.missing(
+      place,
+      rules,
+      rows.values(),
+      (row) => otherDisk && (tallyOf(row) === elsewhere || here.mostIsMissing),
+    );
+    if (!otherDisk) this.#accept(place, isHeld);
     for (const { path, reason } of this.#skips.get(place.diskPath) ?? []) {
       // A folder that could not be read is judged when it is listed itself; so is the one that is listed now.
       const judgedElsewhere = path === "." || (reason === "unreadable" && folders.has(path));
@@ -203,7 +212,7 @@ export class Scan {
   }
 
   /** The folder is in order: what is kept of it is how it is now. */
-  #accept(place: Place): void {
+  #accept(place: Place, isHeld: boolean): void {
     const { ledger } = this.#parts;
     if (place.diskPath === "") ledger.keepRootDevice(place.stat.device);
     else if (place.row !== null && place.row.device !== place.stat.device) {
@@ -211,7 +220,7 @@ export class Scan {
       this.#page.add({ kind: "present", path, diskPath, stat });
     }
     const skip = place.diskPath === "" ? "." : place.diskPath;
-    if (ledger.store.skipped.get(skip)?.reason === "unreadable") this.#page.unskip(skip);
+    if (!isHeld && ledger.store.skipped.get(skip)?.reason === "unreadable") this.#page.unskip(skip);
   }
 
   /** Whether the root is the one that the scan began with: a disk that was unmounted meanwhile has deleted nothing. */
@@ -226,6 +235,16 @@ export class Scan {
     this.#commit();
     this.#page.catchUp();
     await removeGone(this.#parts, this.#comparison, () => this.#pause());
+  }
+}
+
+/** How much of what was observed is still there. */
+class Tally {
+  found = 0;
+  missing = 0;
+
+  get mostIsMissing(): boolean {
+    return this.missing > this.found;
   }
 }
 

@@ -334,6 +334,101 @@ scanTest("an unmounted disk deletes nothing; a renumbered one is recognised", as
   assert.deepEqual(folder.skips(), []);
 });
 
+/** What is at `path` goes to `${name}` outside; what was there before takes its place, or a new folder. */
+function swap(folder: WatchedFolder, path: string, name: string, next: string): void {
+  Deno.renameSync(folder.at(path), `${folder.outside}/${name}`);
+  try {
+    Deno.renameSync(`${folder.outside}/${next}`, folder.at(path));
+  } catch {
+    Deno.mkdirSync(folder.at(path));
+  }
+}
+
+scanTest("what came from a disk stays when it is unmounted, whatever is below it", async (folder) => {
+  for (const name of ["not mounted 1", "not mounted 2", "not mounted 3"]) folder.old(`mnt/${name}`);
+  await folder.observer.start();
+  await folder.restart(() => {
+    swap(folder, "mnt", "below", "disk");
+    folder.tree.devices.set("mnt", 77);
+    for (const name of ["photo 1", "photo 2", "photo 3", "photo 4", "d/in"]) folder.old(`mnt/${name}`);
+  });
+  const below = ["mnt", "mnt/not mounted 1", "mnt/not mounted 2", "mnt/not mounted 3"];
+  const disk = ["mnt", "mnt/d", "mnt/d/in", "mnt/photo 1", "mnt/photo 2", "mnt/photo 3", "mnt/photo 4"];
+  const held = (paths: string[]) => paths.slice(1).map((path) => `${path} (unknown)`);
+  assert.deepEqual(folder.paths(), ["mnt", ...disk.slice(1), ...held(below)].toSorted());
+  for (let round = 0; round < 2; round++) {
+    await folder.restart(() => {
+      swap(folder, "mnt", "disk", "below");
+      folder.tree.devices.clear();
+    });
+    assert.deepEqual(folder.paths(), ["mnt", ...held(disk), ...below.slice(1)].toSorted(), "unmounted");
+    assert.deepEqual(folder.skips(), ["mnt: unreadable"]);
+    // Also when something happens there, so that single paths are looked at.
+    for (const path of ["mnt/photo 1", "mnt/d"]) folder.observer.lookAgain(path as RelativePath);
+    await eventually("looked at", () => assert.equal(folder.observer.idle(), true));
+    assert.deepEqual(folder.paths(), ["mnt", ...held(disk), ...below.slice(1)].toSorted(), "looked at");
+    await folder.restart(() => {
+      swap(folder, "mnt", "below", "disk");
+      folder.tree.devices.set("mnt", 77);
+    });
+    assert.deepEqual(folder.paths(), ["mnt", ...disk.slice(1), ...held(below)].toSorted(), "mounted");
+  }
+  // What is deleted while the disk is there is deleted.
+  await folder.restart(() => Deno.removeSync(folder.at("mnt/photo 4")));
+  assert.deepEqual(
+    folder.paths(),
+    ["mnt", ...disk.slice(1).filter((path) => path !== "mnt/photo 4"), ...held(below)].toSorted(),
+  );
+});
+
+scanTest("two disks in turn at one place delete nothing of each other", async (folder) => {
+  const mount = (out: string, into: string, device: number) => {
+    swap(folder, "mnt", out, into);
+    folder.tree.devices.set("mnt", device);
+  };
+  folder.tree.devices.set("mnt", 77);
+  for (const name of ["a1", "a2", "a3", "both/a"]) folder.old(`mnt/${name}`);
+  await folder.observer.start();
+  await folder.restart(() => {
+    mount("A", "B", 78);
+    for (const name of ["b1", "b2", "b3", "both/b"]) folder.old(`mnt/${name}`);
+  });
+  const a = ["mnt/a1", "mnt/a2", "mnt/a3", "mnt/both/a"], b = ["mnt/b1", "mnt/b2", "mnt/b3", "mnt/both/b"];
+  const held = (paths: string[]) => paths.map((path) => `${path} (unknown)`);
+  const files = () => folder.paths().filter((path) => path !== "mnt" && path !== "mnt/both");
+  for (let round = 0; round < 2; round++) {
+    assert.deepEqual(files(), [...held(a), ...b].toSorted());
+    await folder.restart(() => mount("B", "A", 77));
+    assert.deepEqual(files(), [...a, ...held(b)].toSorted());
+    await folder.restart(() => mount("A", "B", 78));
+  }
+});
+
+scanTest("a disk that is the watched folder deletes nothing when it comes and goes", async (folder) => {
+  for (const name of ["below 1", "below 2"]) folder.old(name);
+  await folder.observer.start();
+  const saved = (name: string) => `${folder.outside}/${name}`;
+  await folder.restart(() => {
+    Deno.renameSync(folder.root, saved("below"));
+    Deno.mkdirSync(folder.root);
+    folder.tree.devices.set("", 99);
+    for (const name of ["disk 1", "disk 2"]) folder.old(name);
+  });
+  assert.deepEqual(folder.paths(), ["below 1 (unknown)", "below 2 (unknown)", "disk 1", "disk 2"]);
+  await folder.restart(() => {
+    Deno.renameSync(folder.root, saved("disk"));
+    Deno.renameSync(saved("below"), folder.root);
+    folder.tree.devices.clear();
+  });
+  assert.deepEqual(folder.paths(), ["below 1", "below 2", "disk 1 (unknown)", "disk 2 (unknown)"]);
+  await folder.restart(() => {
+    Deno.renameSync(folder.root, saved("below"));
+    Deno.renameSync(saved("disk"), folder.root);
+    folder.tree.devices.set("", 99);
+  });
+  assert.deepEqual(folder.paths(), ["below 1 (unknown)", "below 2 (unknown)", "disk 1", "disk 2"]);
+});
+
 scanTest(
   "a device that is only numbered anew costs no sending: the content is checked in the background",
   async (folder) => {

@@ -36,3 +36,26 @@ Deno.test({
     await assertFile(`${b.synced}/at once again`, "again");
   },
 });
+
+Deno.test({
+  name:
+    "a file takes the name of a pipe from which the watcher was freed before: changes arrive, and the program ends",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    await using peers = await runningPair();
+    const { a, b } = peers;
+    // In about every other round the watcher is just waiting in the pipe again when that goes.
+    for (let round = 0; round < 3; round++) {
+      const { success } = await new Deno.Command("mkfifo", { args: [`${a.watched}/pipe`] }).output();
+      assert.ok(success);
+      await pause(4_000); // until it was freed, and waits there again now and then
+      await Deno.remove(`${a.watched}/pipe`);
+      await put(`${a.watched}/pipe`, `${round}`);
+      await put(`${a.watched}/after`, `${round}`);
+      await assertFile(`${b.synced}/after`, `${round}`, { deadlineMs: 30_000 });
+      await assertFile(`${b.synced}/pipe`, `${round}`, { deadlineMs: 30_000 });
+      await Deno.remove(`${a.watched}/pipe`);
+    }
+    await a.stop();
+  },
+});
