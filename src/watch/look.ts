@@ -1,7 +1,7 @@
 import { Slices } from "../domain/slices.ts";
 import type { Observation } from "../domain/observation.ts";
 import { FileError, type FolderEntry } from "../domain/ports.ts";
-import { joinPath, nameOf, type RelativePath } from "../domain/relative_path.ts";
+import { joinPath, nameOf, parentOf, type RelativePath } from "../domain/relative_path.ts";
 import { Comparison, type Place, travelling } from "./compare.ts";
 import type { IgnoreRules } from "./ignore_rules.ts";
 import { IgnoreFiles } from "./ignore_files.ts";
@@ -175,6 +175,10 @@ class Look {
     const outOfSight = skipped.get(place.diskPath)?.reason === "unreadable" ||
       skipped.get(IgnoreFiles.pathIn(place.diskPath))?.reason === "unreadable";
     if (must) this.#parts.onNewFolder(place.diskPath, place.stat);
-    if (must || outOfSight) this.#parts.scan(place.diskPath, true);
+    const { row, stat, diskPath } = place;
+    // Another disk, perhaps: a scan comes to it only from the folder above, and may find that it is not to be taken for this one.
+    if (row !== null && row.device !== stat.device) {
+      this.#parts.scan(parentOf(diskPath as RelativePath) ?? "", false, OUT_OF_SIGHT_MS);
+    } else if (must || outOfSight) this.#parts.scan(diskPath, true);
   }
 }

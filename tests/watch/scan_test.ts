@@ -381,6 +381,36 @@ scanTest("what came from a disk stays when it is unmounted, whatever is below it
   );
 });
 
+scanTest("a disk that is mounted while it runs: no look leads to another one for ever", async (folder) => {
+  folder.old("mnt/below");
+  folder.old("there");
+  await folder.observer.start();
+  let looks = 0;
+  const lstat = folder.tree.lstat.bind(folder.tree);
+  folder.tree.lstat = (path) => {
+    looks++;
+    return lstat(path);
+  };
+  const mountAndLook = async (device: number, out: string, into: string, ...names: string[]) => {
+    swap(folder, "mnt", out, into);
+    folder.tree.devices.set("mnt", device);
+    for (const name of names) folder.old(`mnt/${name}`);
+    looks = 0;
+    for (const path of ["mnt", ...names.map((name) => `mnt/${name}`)]) {
+      folder.observer.lookAgain(path as RelativePath);
+    }
+    await eventually("it is taken up", () => {
+      assert.equal(folder.observer.idle(), true);
+      for (const name of names) assert(folder.paths().includes(`mnt/${name}`), folder.paths().join(" "));
+    });
+    assert(looks < 200, `${looks} looks`);
+  };
+  await mountAndLook(77, "below", "disk", "on it");
+  assert(folder.paths().includes("mnt/below (unknown)"));
+  await mountAndLook(78, "disk", "other", "on another");
+  assert(folder.paths().includes("mnt/on it (unknown)"));
+});
+
 scanTest("two disks in turn at one place delete nothing of each other", async (folder) => {
   const mount = (out: string, into: string, device: number) => {
     swap(folder, "mnt", out, into);
