@@ -160,6 +160,7 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
     bases: parts.bases,
     similar: parts.similar,
     clock: parts.clock,
+    restless,
     onProgress: (doneBytes) => parts.onProgress({ doneBytes, sizeBytes, startedMs }),
   });
   let answered: Reply | null = null;

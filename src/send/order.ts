@@ -9,6 +9,8 @@ import { SMALL_BYTES } from "./deliver_file.ts";
 
 /** So many paths noted at once are a backlog: the table has them all. */
 const MAX_FRESH = 20_000;
+/** What is seen so soon after a deletion was done with it. */
+const TOGETHER_MS = 2_000;
 
 /** An operation on its way. */
 export interface InFlight {
@@ -221,11 +223,23 @@ export class Order {
     if (!this.#mayDelete()) return false;
     // The file lives on under another name: the old copy stays until the peer has the new one.
     if (row.movedTo !== null && this.#isComing(row.movedTo)) return false;
-    if (row.kind === "file") return true;
+    if (row.kind === "file") return !this.#isWanted(row.path);
     for (const { path } of this.#store.acked.below(this.#peer, row.path)) {
       if (this.#inFlight.get(path)?.action !== "delete") return false;
     }
     return this.arrivingBelow(row.path) === null;
+  }
+
+  /**
+   * Whether the content of a large file that is to be deleted may be what another one is made of that is on its way, or about to be: a
+   * new version under another name, say. Only one that came before the deletion or with it: others may come without end. And only until
+   * it was answered: it may have found no room because of what is to be deleted.
+   */
+  #isWanted(path: RelativePath): boolean {
+    if ((this.#store.acked.get(this.#peer, path)?.sizeBytes ?? 0) <= SMALL_BYTES) return false;
+    const sinceMs = this.#store.pending.get(this.#peer, path)?.sinceMs;
+    return sinceMs !== undefined &&
+      this.#store.pending.hasFirstUpsert(this.#peer, SMALL_BYTES, sinceMs + TOGETHER_MS);
   }
 
   /**

@@ -57,6 +57,8 @@ export interface OutgoingParts {
   /** Finds more of it. */
   readonly similar: Similar;
   readonly clock: Clock;
+  /** It has changed so often while it was read that it is sent although it does. */
+  readonly restless: boolean;
   readonly onProgress: (doneBytes: number) => void;
 }
 
@@ -110,6 +112,15 @@ export class Outgoing {
 
   get path(): RelativePath {
     return this.#parts.observed.path;
+  }
+
+  /**
+   * Whether what is sent can only be thrown away, as another file has taken its name. A file that never rests is sent all the same:
+   * else none of its versions would ever arrive.
+   */
+  isOutdatedBy({ inode, device }: FileStat): boolean {
+    const { stat, restless } = this.#parts;
+    return !restless && stat.inode !== 0 && (inode !== stat.inode || device !== stat.device);
   }
 
   /** Ends the pass that is under way, if one is: the file is not there any more. What was sent whole is answered as ever. */

@@ -96,6 +96,8 @@ export class Sender {
    * Meanwhile `acked` says that nobody knows what it has.
    */
   readonly #unanswered = new Map<RelativePath, PathState | null>();
+  /** Files whose transfer was given up as another one had taken their name, and how often that was since they last arrived. */
+  readonly #outdated = new Map<RelativePath, number>();
   /** Paths whose content the peer did not have when it was offered. */
   readonly #declined = new Set<RelativePath>();
   #settled: Settled[] = [];
@@ -213,7 +215,12 @@ export class Sender {
     for (const path of noted) this.#declined.delete(path);
     for (const outgoing of this.#outgoing.values()) {
       // Nobody wants the rest of a file that is gone; what has come of it serves under its new name, if it has one.
-      if (this.#parts.store.observed.get(outgoing.path) === null) outgoing.abandon();
+      const now = this.#parts.store.observed.get(outgoing.path);
+      if (now === null) outgoing.abandon();
+      else if (now.kind === "file" && outgoing.isOutdatedBy(now)) {
+        this.#outdated.set(outgoing.path, (this.#outdated.get(outgoing.path) ?? 0) + 1);
+        outgoing.abandon();
+      }
     }
     this.#order.note(noted, creations);
     this.wake();
@@ -578,7 +585,7 @@ export class Sender {
       tree,
       sender: name,
       hasModes,
-      restless: attempts >= RESTLESS_ATTEMPTS,
+      restless: Math.max(attempts, this.#outdated.get(observed.path) ?? 0) >= RESTLESS_ATTEMPTS,
       mayOffer: !this.#declined.has(observed.path),
       clock,
       bases: this.#basesFor(likely),
@@ -743,6 +750,7 @@ export class Sender {
       this.#folded?.keep(path, settled.state !== null);
       if (settled.state === null) again.push(...this.#freedBy([path], now));
       this.#declined.delete(path);
+      this.#outdated.delete(path);
     } else if (reply.code === "content_needed") {
       this.#declined.add(path);
       again.push(path);

@@ -154,6 +154,17 @@ export class PendingTable {
     ).map(toPending);
   }
 
+  /** Whether a file of more than `limitBytes` waits for its first answer that has waited since `untilMs` at the latest. */
+  hasFirstUpsert(peer: number, limitBytes: number, untilMs: number): boolean {
+    return this.#db.get(
+      "SELECT 1 FROM pending WHERE peer = ? AND state = 'waiting' AND action <> 'delete' AND attempts = 0 AND size > ? " +
+        "AND since_ms <= ? LIMIT 1",
+      peer,
+      limitBytes,
+      untilMs,
+    ) !== null;
+  }
+
   /** When the next row that is not due yet becomes due; `null` when there is none. */
   nextDueMs(peer: number, nowMs: number): number | null {
     const row = this.#db.get(

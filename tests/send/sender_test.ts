@@ -8,7 +8,7 @@ import { EXTENSIONS } from "../../src/wire/hello.ts";
 import { parseListing, rootDigest, treeDigests } from "../../src/wire/tree_digest.ts";
 import type { JsonObject } from "../helpers/json.ts";
 import { eventually } from "../helpers/eventually.ts";
-import { sha256 } from "../helpers/tree.ts";
+import { put, sha256 } from "../helpers/tree.ts";
 import { type Frame, ManualClock, turns } from "../receive/support.ts";
 import { NO_TREE, SendBench } from "./bench.ts";
 
@@ -518,6 +518,80 @@ Deno.test("send: a large file that is removed while it travels is given up at on
   await bench.inSync();
   assert.ok(bench.far.frames.some(({ header }) => header.action === "abort"), "the peer is told");
   assert.deepEqual(bench.operations, ["create big", "delete big"]);
+});
+
+/** Another file takes the name of one that travels. */
+async function replace(bench: SendBench, path: string, first: number): Promise<Uint8Array> {
+  const content = crypto.getRandomValues(new Uint8Array(65_536));
+  const whole = new Uint8Array(320 * content.length).map((_, i) => content[i % content.length]! ^ first);
+  await put(`${bench.folder}/next`, whole);
+  await Deno.rename(`${bench.folder}/next`, `${bench.watched}/${path}`);
+  await bench.observe(path);
+  return whole;
+}
+
+Deno.test("send: a large file that another one replaces while it travels is given up at once", async () => {
+  await using bench = await SendBench.open();
+  bench.attach();
+  await halfWay(bench, "big");
+  const newer = await replace(bench, "big", 1);
+  await bench.far.send({ action: "credit", bytes: 1_000_000 });
+  await eventually(
+    "the peer is told",
+    () => assert.ok(bench.far.frames.some(({ header }) => header.action === "abort")),
+  );
+  await bench.far.send({ action: "credit", bytes: 40_000_000 });
+  await bench.inSync();
+  assert.deepEqual(bench.operations, ["create big"], "the version that is gone was not sent to its end");
+  assert.equal(bench.acked("big")?.hash, sha256(newer));
+});
+
+Deno.test("send: a large file that is replaced again and again arrives all the same, in versions", async () => {
+  await using bench = await SendBench.open();
+  bench.attach();
+  await halfWay(bench, "big");
+  const count = (action: string) => bench.far.frames.filter(({ header }) => header.action === action).length;
+  let last: Uint8Array = new Uint8Array();
+  for (let round = 1; round <= 3; round++) {
+    const aborts = count("abort");
+    last = await replace(bench, "big", round);
+    await bench.far.send({ action: "credit", bytes: 3_000_000 });
+    if (round === 3) break;
+    await eventually("given up", () => assert.ok(count("abort") > aborts));
+    const pieces = count("piece");
+    await eventually("it travels again", () => assert.ok(count("piece") > pieces + 3), { deadlineMs: 8000 });
+  }
+  await bench.far.send({ action: "credit", bytes: 90_000_000 });
+  await eventually("a version has arrived", () => assert.notEqual(bench.acked("big"), null), {
+    deadlineMs: 8000,
+  });
+  assert.equal(count("abort"), 2);
+  await bench.observe("big");
+  await bench.inSync();
+  assert.equal(bench.acked("big")?.hash, sha256(last));
+});
+
+Deno.test("send: a large file is deleted after those that came with that, which may be made of it", async () => {
+  for (const refused of [false, true]) {
+    await using bench = await SendBench.open();
+    await bench.write("v1", "a version\n".repeat(100_000));
+    await bench.observe("v1");
+    bench.attach();
+    await bench.inSync();
+    bench.far.frames.length = 0;
+    let room = !refused;
+    bench.answer = ({ header }) => {
+      if (header.action === "piece") return null;
+      if (header.action === "delete") room = true;
+      return room ? { status: "ok" } : { status: "error", code: "no_space", message: "no room" };
+    };
+    await bench.write("v2", "a version\n".repeat(100_000) + "more\n");
+    await Deno.remove(`${bench.watched}/v1`);
+    await bench.observe("v1", "v2");
+    await bench.inSync();
+    const expected = ["create v2", "delete v1"];
+    assert.deepEqual(bench.operations, refused ? [...expected, "create v2"] : expected);
+  }
 });
 
 Deno.test("send: a large file that is renamed while it travels goes on when it was given up under its old name", async () => {

@@ -233,7 +233,17 @@ export async function resumedTransfer(store: Store, input: Uint8Array): Promise<
     kind: "file",
   };
   const outgoing = new Outgoing({
-    ...{ link, id: ID, observed, file, stat: file.opened, bases: [], clock, onProgress: () => {} },
+    ...{
+      link,
+      id: ID,
+      observed,
+      file,
+      stat: file.opened,
+      bases: [],
+      restless: false,
+      clock,
+      onProgress: () => {},
+    },
     similar: new Similar(store, 1),
   });
   const reader = new FrameReader(inPieces(input, chanceIn(input)));
