@@ -14,7 +14,7 @@ import { noteChanges } from "../send/pending_plan.ts";
 import { Sender } from "../send/sender.ts";
 import type { Peer } from "../store/peers.ts";
 import type { Store } from "../store/store.ts";
-import { damageProblem } from "../verify/known_damage.ts";
+import { damageProblem, noteDamaged } from "../verify/known_damage.ts";
 import type { Change } from "../watch/sighting.ts";
 import { Observer } from "../watch/observer.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
@@ -156,6 +156,7 @@ class PeerRun implements RunningPeer {
       quotaBytes: settings.quotaBytes,
       trash: settings.trash ? { days: settings.trashDays, bytes: settings.trashBytes } : null,
       onEvent,
+      onDamage: (peer, path) => noteDamaged(store, peer, path, clock.now()),
       onReceived: (peer, operation, outcome) => {
         if (outcome.status === "ok") {
           this.#counts.received++;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Operation } from "../domain/header.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
+import type { RelativePath } from "../domain/relative_path.ts";
 import { readParts } from "../domain/read_parts.ts";
 import { Slices } from "../domain/slices.ts";
 import { localNote } from "../store/log.ts";
@@ -13,6 +14,8 @@ export interface CopyParts {
   readonly store: Store;
   readonly clock: Clock;
   readonly staging: Staging;
+  /** A file of a peer is not what was put in place, although nobody has touched it. */
+  readonly onDamage: (peer: number, path: RelativePath) => void;
 }
 
 /**
@@ -42,6 +45,7 @@ export async function copyContent(
       const message =
         "its content is not what the peer had sent, although nobody changed it: the disk may be failing";
       store.log.add(localNote(clock.now(), "damage", row.path, "damage", message));
+      parts.onDamage(peer, row.path);
     } finally {
       file.close();
     }

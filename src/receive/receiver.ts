@@ -82,6 +82,8 @@ export interface ReceiverParts {
   /** What the trash may hold of that which a peer deletes or replaces; `null` without one. */
   readonly trash: TrashLimits | null;
   readonly onEvent: EventSink;
+  /** Told of a file that is not what a peer's was when it was put in place, although nobody has touched it. */
+  readonly onDamage: (peer: number, path: RelativePath) => void;
   /** Told of every operation that was applied, and of every one that was refused when it had come whole. */
   readonly onReceived: (peer: string, operation: Operation, outcome: Outcome) => void;
   /** Told of what was refused before it had come whole. */

@@ -48,6 +48,15 @@ export function noteDamage(
   else if (store.facts.get(FACT) !== null) store.facts.remove(FACT);
 }
 
+/** Remembers a file in `synced/` that was found damaged in passing. */
+export function noteDamaged(store: Store, peer: number, path: RelativePath, nowMs: number): void {
+  const stamp = expectedInSynced(store, peer, path)?.stamp;
+  const known = readDamage(store);
+  const isKnown = known.some((each) => each.side === "synced" && each.peer === peer && each.path === path);
+  if (stamp === undefined || isKnown || known.length >= MAX_FILES) return;
+  store.facts.set(FACT, [...known, { side: "synced", path, peer, stamp, sinceMs: nowMs }]);
+}
+
 /** What is still damaged of what verifying has found on this side; `null` when nothing is. */
 export function damageProblem(store: Store): Problem | null {
   const damage = readDamage(store);

@@ -339,3 +339,19 @@ Deno.test("verify: a link that goes away in the middle ends it with what was fou
   assert.equal(isWell(result), false);
   anna.assertQuiet();
 });
+
+Deno.test("verify: damage that is found while a file is copied is told too", async () => {
+  await using pair = await rested();
+  const { anna, bert } = pair;
+  await rot(bert, "synced", "d/big", 100_000);
+  await linked(pair);
+  await put(`${anna.watched}/copy`, BIG);
+  await eventually("it is right there", async () => {
+    assert.equal(sha256(await Deno.readFile(`${bert.synced}/copy`)), sha256(BIG));
+  });
+  await eventually("it is told", () => {
+    const [problem] = bert.running!.status().problems;
+    assert.equal(problem?.code, "damaged");
+    assert.match(problem?.message ?? "", /synced\/d\/big/);
+  });
+});

@@ -25,6 +25,7 @@ export interface KnownPeer {
 /** A receiver on a real folder and a real database. */
 export class ReceiveBench implements AsyncDisposable {
   readonly events: PeerEvent[] = [];
+  readonly damaged: string[] = [];
   readonly received: { readonly operation: Operation; readonly outcome: Outcome }[] = [];
   readonly clock = new MortalClock();
   readonly random = new SystemRandom();
@@ -96,6 +97,7 @@ export class ReceiveBench implements AsyncDisposable {
       onEvent: (event) => this.events.push(event),
       onReceived: (_peer, operation, outcome) => this.received.push({ operation, outcome }),
       onRefused: () => {},
+      onDamage: (_peer, path) => this.damaged.push(path),
     });
   }
 

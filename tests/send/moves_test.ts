@@ -204,6 +204,7 @@ Deno.test("moves: what was copied from is checked: a spoiled file is not passed 
   await both.out.inSync();
   assert.deepEqual(await Deno.readFile(`${both.into.synced}/copy`), bytesOf("large", 1_000_000));
   assert.equal(store.log.newest(100, path).filter(({ action }) => action === "damage").length, 1);
+  assert.deepEqual(both.into.damaged, [path]);
 });
 
 Deno.test("moves: a chain of renames, and two folders that change their names, end right", async () => {

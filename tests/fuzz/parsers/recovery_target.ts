@@ -53,6 +53,7 @@ export function recoveryTarget({ backup, files }: Aftermath): Target {
         onEvent: () => {},
         onReceived: () => {},
         onRefused: () => {},
+        onDamage: () => {},
       });
       await receiver.close();
       const there = new Set<string>();
