@@ -4,7 +4,7 @@ import { runInNewContext } from "node:vm";
 const LOOK_EVERY_MS = 1_000;
 /** Up to this the process may hold what it likes. */
 const MODEST_BYTES = 128 * 1024 * 1024;
-/** What may have come beside JavaScript's memory since the last collection: one takes a tenth of a second or more. */
+/** What may have come since the last collection: one takes a tenth of a second, and more where page faults are slow. */
 const GROWN_BYTES = 8 * 1024 * 1024;
 /** Collecting must not take more than this share of the time. */
 const SHARE = 0.05;
@@ -17,16 +17,16 @@ const SHARE = 0.05;
 export class MemoryKeeper implements Disposable {
   readonly #collect: (() => void) | null = garbageCollector();
   readonly #timer = setInterval(() => this.look(), LOOK_EVERY_MS).unref();
-  #leastBytes = memoryUsed().beside;
+  #leastBytes = 0;
   #notBeforeMs = 0;
 
   look(): void {
-    const { rss, beside } = memoryUsed();
-    this.#leastBytes = Math.min(this.#leastBytes, beside);
+    const { rss } = Deno.memoryUsage();
+    this.#leastBytes = Math.min(this.#leastBytes, rss);
     const startMs = performance.now();
-    if (rss < MODEST_BYTES || beside < this.#leastBytes + GROWN_BYTES || startMs < this.#notBeforeMs) return;
+    if (rss < MODEST_BYTES || rss < this.#leastBytes + GROWN_BYTES || startMs < this.#notBeforeMs) return;
     this.#collect?.();
-    this.#leastBytes = memoryUsed().beside;
+    this.#leastBytes = Deno.memoryUsage().rss;
     const endMs = performance.now();
     this.#notBeforeMs = endMs + (endMs - startMs) / SHARE;
   }
@@ -34,12 +34,6 @@ export class MemoryKeeper implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
-}
-
-/** What the process holds, in bytes; and what of it is no memory of JavaScript's own, which the runtime looks after itself. */
-function memoryUsed(): { rss: number; beside: number } {
-  const { rss, heapTotal } = Deno.memoryUsage();
-  return { rss, beside: rss - heapTotal };
 }
 
 /** V8's own collector, which is shown only to those who ask for it; `null` where it is not. */
