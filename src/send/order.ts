@@ -47,6 +47,9 @@ export class Order {
   /** Paths that are being moved, the old ones and the new ones: nothing at or below them goes. */
   readonly #held = new Set<RelativePath>();
 
+  /** Of this turn: since when the first large file waits that was never answered; `Infinity` when none does, `null`: not asked yet. */
+  #firstUpsertMs: number | null = null;
+
   readonly #mayDelete: () => boolean;
 
   /** @param mayDelete Whether deletions may go; whoever said no begins a new pass when they may. */
@@ -137,6 +140,7 @@ export class Order {
    * @param largeFits Whether there is room for one more large file.
    */
   turn(nowMs: number, largeFits: () => boolean): () => Ready | null {
+    this.#firstUpsertMs = null;
     const made = new Set<RelativePath>();
     const fresh = this.#fresh.values();
     return () => this.#nextFresh(fresh, nowMs, largeFits(), made) ?? this.#nextOfBacklog(nowMs, largeFits());
@@ -237,9 +241,11 @@ export class Order {
    */
   #isWanted(path: RelativePath): boolean {
     if ((this.#store.acked.get(this.#peer, path)?.sizeBytes ?? 0) <= SMALL_BYTES) return false;
+    // Asked once a turn: there may be very many rows, and very many deletions.
+    this.#firstUpsertMs ??= this.#store.pending.firstUpsertMs(this.#peer, SMALL_BYTES) ?? Infinity;
+    if (this.#firstUpsertMs === Infinity) return false;
     const sinceMs = this.#store.pending.get(this.#peer, path)?.sinceMs;
-    return sinceMs !== undefined &&
-      this.#store.pending.hasFirstUpsert(this.#peer, SMALL_BYTES, sinceMs + TOGETHER_MS);
+    return sinceMs !== undefined && this.#firstUpsertMs <= sinceMs + TOGETHER_MS;
   }
 
   /**

@@ -154,15 +154,15 @@ export class PendingTable {
     ).map(toPending);
   }
 
-  /** Whether a file of more than `limitBytes` waits for its first answer that has waited since `untilMs` at the latest. */
-  hasFirstUpsert(peer: number, limitBytes: number, untilMs: number): boolean {
-    return this.#db.get(
-      "SELECT 1 FROM pending WHERE peer = ? AND state = 'waiting' AND action <> 'delete' AND attempts = 0 AND size > ? " +
-        "AND since_ms <= ? LIMIT 1",
+  /** Since when the first of the files of more than `limitBytes` waits that were never answered; `null` when none does. */
+  firstUpsertMs(peer: number, limitBytes: number): number | null {
+    const row = this.#db.get(
+      "SELECT min(since_ms) AS since FROM pending WHERE peer = ? AND state = 'waiting' AND action <> 'delete' " +
+        "AND attempts = 0 AND size > ?",
       peer,
       limitBytes,
-      untilMs,
-    ) !== null;
+    )!;
+    return row["since"] as number | null;
   }
 
   /** When the next row that is not due yet becomes due; `null` when there is none. */
