@@ -195,8 +195,10 @@ export class Scan {
     for (const row of rows.values()) if (row.held !== "ignored") tallyOf(row).missing++;
     const otherDisk = otherDevice && elsewhere.mostIsMissing;
     // Another disk can have the number of one that was there before: then most of what was seen on that is missing too.
-    if (otherDisk) noteOtherDisk(ledger.store, place.diskPath, place.stat.device);
-    else forgetOtherDisk(ledger.store, place.diskPath, place.stat.device);
+    if (otherDevice) {
+      const remember = otherDisk ? noteOtherDisk : forgetOtherDisk;
+      remember(ledger.store, place.diskPath, place.stat.device);
+    }
     const isHeld = comparison.missing(
       place,
       rules,

@@ -183,6 +183,12 @@ export async function assertGone(path: string, options: EventuallyOptions = {}):
   await eventually(`${path} is gone`, async () => assert.equal(await exists(path), false), options);
 }
 
+/** Makes a named pipe. */
+export async function makePipe(path: string): Promise<void> {
+  const { success } = await new Deno.Command("mkfifo", { args: [path] }).output();
+  assert.ok(success, `mkfifo ${path}`);
+}
+
 /** Writes a file and the folders above it. */
 export async function put(path: string, content: string | Uint8Array): Promise<void> {
   await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });

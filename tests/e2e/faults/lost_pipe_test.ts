@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { eventually, pause } from "../../helpers/eventually.ts";
 import { runningPair } from "../../helpers/program.ts";
-import { assertFile, put } from "../../helpers/tree.ts";
+import { assertFile, makePipe, put } from "../../helpers/tree.ts";
 
 Deno.test({
   name:
@@ -11,8 +11,7 @@ Deno.test({
     await using peers = await runningPair();
     const { a, b } = peers;
     await eventually("the watcher waits in a pipe that is gone", async () => {
-      const { success } = await new Deno.Command("mkfifo", { args: [`${a.watched}/pipe`] }).output();
-      assert.ok(success);
+      await makePipe(`${a.watched}/pipe`);
       await pause(100); // as long as somebody might have it
       await Deno.remove(`${a.watched}/pipe`);
       await put(`${a.watched}/probe`, crypto.randomUUID());
@@ -46,8 +45,7 @@ Deno.test({
     const { a, b } = peers;
     // In about every other round the watcher is just waiting in the pipe again when that goes.
     for (let round = 0; round < 3; round++) {
-      const { success } = await new Deno.Command("mkfifo", { args: [`${a.watched}/pipe`] }).output();
-      assert.ok(success);
+      await makePipe(`${a.watched}/pipe`);
       await pause(4_000); // until it was freed, and waits there again now and then
       await Deno.remove(`${a.watched}/pipe`);
       await put(`${a.watched}/pipe`, `${round}`);
