@@ -1,5 +1,5 @@
 import { crc32 } from "node:zlib";
-import { type Cutting, cuttingOf } from "./gear.ts";
+import { type Cutting, cuttingOf, isAverage } from "./gear.ts";
 
 /** The format, the binary logarithm of the average length, and two bytes that are zero. */
 const HEAD_BYTES = 4;
@@ -43,7 +43,7 @@ export class ChunkList {
   /** @returns `null` when the bytes are of another format, or damaged. */
   static parse(bytes: Uint8Array): ChunkList | null {
     const bits = bytes[1] ?? 0;
-    const valid = bytes[0] === FORMAT && bits >= 9 && bits <= 20 && bytes.length >= HEAD_BYTES &&
+    const valid = bytes[0] === FORMAT && isAverage(bits) && bytes.length >= HEAD_BYTES &&
       (bytes.length - HEAD_BYTES) % (ENTRY_WORDS * 4) === 0;
     if (!valid) return null;
     const list = new ChunkList(bytes);

@@ -37,6 +37,11 @@ export function cuttingFor(sizeBytes: number, text: boolean): Cutting {
   return cuttingOf(Math.min(MAX_AVERAGE_BITS, Math.max(MIN_AVERAGE_BITS, bits)));
 }
 
+/** Whether a peer may say that a file is cut so, as a power of two: from 2^9 to 2^20 bytes on average. */
+export function isAverage(bits: unknown): bits is number {
+  return typeof bits === "number" && Number.isInteger(bits) && bits >= 9 && bits <= MAX_AVERAGE_BITS;
+}
+
 /** The cutting with a given average. */
 export function cuttingOf(averageBits: number): Cutting {
   return { averageBits, minBytes: 1 << (averageBits - 1), maxBytes: 1 << (averageBits + 2) };

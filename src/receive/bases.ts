@@ -1,4 +1,4 @@
-import { cuttingFor } from "../chunks/gear.ts";
+import { type Cutting, cuttingFor } from "../chunks/gear.ts";
 import { readChunks } from "../chunks/read_chunks.ts";
 import { type Clock, FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
@@ -89,14 +89,16 @@ export class Bases {
    *
    * @param file Open; closed with the others.
    * @param sizeBytes Bytes of it that were checked.
+   * @param cutting How the sender cuts the new file, if it has said so.
    */
   async describeBeginning(
     file: ReadHandle,
     sizeBytes: number,
+    cutting: Cutting | null,
     stopped: () => boolean,
   ): Promise<{ hash: string; chunks: Uint8Array } | null> {
     this.#described = true;
-    return await this.#describe(file, sizeBytes, stopped);
+    return await this.#describe(file, sizeBytes, stopped, cutting ?? cuttingFor(sizeBytes, true));
   }
 
   /** Reads a file, which is the remnant from then on; it is closed when it cannot be described. */
@@ -104,10 +106,11 @@ export class Bases {
     file: ReadHandle,
     sizeBytes: number,
     stopped: () => boolean,
+    cutting = cuttingFor(sizeBytes, true),
   ): Promise<{ hash: string; chunks: Uint8Array } | null> {
     // Closed with the others if reading fails.
     this.#remnant = { hash: "", file };
-    const found = await readChunks(file, cuttingFor(sizeBytes, true), this.#parts.clock, stopped, sizeBytes);
+    const found = await readChunks(file, cutting, this.#parts.clock, stopped, sizeBytes);
     if (found === null || found.chunks === null) {
       file.close();
       this.#remnant = null;

@@ -1,4 +1,5 @@
 import { gunzipSync } from "node:zlib";
+import { type Cutting, cuttingOf, isAverage } from "../chunks/gear.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 
@@ -25,6 +26,8 @@ export interface Piece {
   readonly base: string | null;
   /** The sender knows of nothing here that the file could be built on. */
   readonly bare: boolean;
+  /** How the sender cuts the file: what is described to it should be cut alike. `null` when it does not say. */
+  readonly cutting: Cutting | null;
 }
 
 const HASH = /^[0-9a-f]{64}$/;
@@ -39,6 +42,10 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
   const digest = header["digest"] ?? null, base = header["base"] ?? null;
   if (digest !== null && (typeof digest !== "string" || !HASH.test(digest))) {
     throw new MirrorError("bad_header", 'the field "digest" is not a SHA-256 in hex');
+  }
+  const bits = header["bits"] ?? null;
+  if (bits !== null && !isAverage(bits)) {
+    throw new MirrorError("bad_header", 'the field "bits" is no way to cut a file');
   }
   const script = coding.startsWith("script");
   const length = coding === "plain" && header["length"] === undefined
@@ -58,6 +65,7 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
     rawBytes: packed ? count(header, "raw") : null,
     base: script ? base as string : null,
     bare: header["bare"] === true,
+    cutting: bits === null ? null : cuttingOf(bits),
   };
 }
 

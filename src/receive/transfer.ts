@@ -37,6 +37,11 @@ const NOTE_EVERY_BYTES = 1024 * 1024;
 const MIN_KEPT_BYTES = 1024 * 1024;
 /** Bytes of the base that are copied in one go. */
 const COPY_BYTES = 256 * 1024;
+/**
+ * The share of a beginning that must have travelled for nothing for it to be read and described to a sender that knows of something
+ * else to build on: the description is up to a fiftieth as long as what it describes.
+ */
+const WORTH_DESCRIBING = 1 / 128;
 /** Room that has to be left on the disk for a file to be written beside what was kept of another version. */
 const SPARE_BYTES = 64 * 1024 * 1024;
 /** Places at which a beginning is offered to be continued: a sender whose file has changed takes the last one that still fits. */
@@ -94,6 +99,8 @@ export class Transfer {
   /** Bytes for which the disk was found to have room. */
   #roomFor: number;
   #noted = 0;
+  /** How many of them have travelled. */
+  #sent = 0;
   #unflushed = 0;
   #wireBytes = 0;
   #begun = false;
@@ -197,12 +204,15 @@ export class Transfer {
     if (piece.base === null) {
       if (bytes.length !== piece.length) throw new MirrorError("bad_content", "a piece has another length");
       await this.#write(bytes);
+      this.#sent += bytes.length;
     } else {
       const base = await this.#basesHere.open(piece.base);
       if (base === null) return await this.#lack(piece.base, before);
       for (const step of readScript(bytes, { ...piece, baseBytes: base.opened.sizeBytes })) {
-        if (step.kind === "literal") await this.#write(step.bytes);
-        else {
+        if (step.kind === "literal") {
+          await this.#write(step.bytes);
+          this.#sent += step.bytes.length;
+        } else {
           copied = true;
           if (!await this.#copy(base, step.from, step.length)) return await this.#lack(piece.base, before);
         }
@@ -307,22 +317,22 @@ export class Transfer {
    */
   async #goOn(piece: Piece): Promise<boolean> {
     const checked = Math.max(0, ...this.#marks!.keys());
-    if (!piece.bare || this.#basesHere.isDescribed) {
-      await this.#goOnAt(piece.offset);
-      return false;
+    const lost = checked - piece.offset;
+    // Another path's beginning of which nothing fits was only a guess.
+    const isRelated = !this.#borrowed || piece.offset > 0;
+    const isWorth = piece.bare || isRelated && Math.min(lost, this.#sent) >= checked * WORTH_DESCRIBING;
+    if (lost >= MIN_REMNANT_BYTES && isWorth && !this.#basesHere.isDescribed) {
+      return await this.#goOnBeside(piece, checked);
     }
-    if (checked - piece.offset < MIN_REMNANT_BYTES) {
-      await this.#goOnAt(piece.offset);
-      return await this.#offerRemnant(this.#hash.copy());
-    }
-    return await this.#goOnBeside(piece.offset, checked);
+    await this.#goOnAt(piece.offset);
+    return piece.bare && await this.#offerRemnant(this.#hash.copy());
   }
 
   /**
    * What was kept is the beginning of another version, and more than its first part may be of use: the file goes on beside it, and can
    * be built on it. What was kept stays until the file has come as far.
    */
-  async #goOnBeside(offset: number, checked: number): Promise<boolean> {
+  async #goOnBeside({ offset, cutting }: Piece, checked: number): Promise<boolean> {
     const { tree, clock } = this.#parts;
     const before = this.#staged;
     const mark = offset === 0 ? createHash("sha256") : this.#marks!.get(offset);
@@ -332,7 +342,7 @@ export class Transfer {
       return false;
     }
     const file = await tree.openRead(before.path);
-    const has = await this.#basesHere.describeBeginning(file, checked, () => this.#failure !== null);
+    const has = await this.#basesHere.describeBeginning(file, checked, cutting, () => this.#failure !== null);
     if (has === null) {
       await this.#goOnAt(offset);
       return false;
@@ -361,6 +371,7 @@ export class Transfer {
     this.#marks = null;
     this.#noted = 0;
     this.#done = offset;
+    this.#sent = Math.min(this.#sent, offset);
     this.#askAgain(this.#hash.copy(), 0, { has });
     return true;
   }
@@ -373,6 +384,7 @@ export class Transfer {
     this.#hash = hash;
     this.#done = offset;
     this.#noted = Math.min(this.#noted, offset);
+    this.#sent = Math.min(this.#sent, offset);
     if (this.#borrowed) await this.#adopt(offset);
     this.#staged?.handle.cutTo(offset);
   }
@@ -430,6 +442,7 @@ export class Transfer {
     this.#borrowed = partial.path !== this.#path;
     this.#marks = marks;
     this.#noted = partial.verifiedBytes;
+    this.#sent = partial.sentBytes;
     this.#turn = 1;
     this.#sendResume(0);
     return true;
@@ -445,6 +458,7 @@ export class Transfer {
       staged: staged.path,
       sizeBytes: this.sizeBytes,
       verifiedBytes,
+      sentBytes: Math.min(this.#sent, verifiedBytes),
       updatedMs: clock.now(),
     });
   }

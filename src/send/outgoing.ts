@@ -352,7 +352,9 @@ export class Outgoing {
       ...(packed === null ? {} : { raw: raw.length }),
       ...(script ? { base } : {}),
       // Without a base the receiver may know better what the file could be built on.
-      ...(this.#bases.length === 0 && this.#isFirst ? { bare: true } : {}),
+      ...(this.#isFirst
+        ? this.#bases.length === 0 ? { bare: true } : { bits: this.#cutting?.averageBits }
+        : {}),
     };
     this.#isFirst = false;
     await link.credit(content.length, true);

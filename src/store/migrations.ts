@@ -323,4 +323,9 @@ export const MIGRATIONS: readonly string[] = [
   -- list in JSON. NULL: no start has been at it yet, so all those past "committed" are.
   ALTER TABLE journals ADD COLUMN open TEXT;
   `,
+  `
+  -- How much of a beginning has travelled: the rest was copied from what was here, and costs nothing to make again.
+  ALTER TABLE partials ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+  UPDATE partials SET sent = verified;
+  `,
 ];

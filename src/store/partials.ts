@@ -11,6 +11,8 @@ export interface Partial {
   readonly sizeBytes: number;
   /** Bytes from the start that were checked. */
   readonly verifiedBytes: number;
+  /** How many of these travelled; the others were copied from what was here. */
+  readonly sentBytes: number;
   readonly updatedMs: number;
 }
 
@@ -29,13 +31,14 @@ export class PartialsTable {
 
   put(p: Partial): void {
     this.#db.run(
-      "INSERT OR REPLACE INTO partials VALUES (?, ?, ?, ?, ?, ?)",
+      "INSERT OR REPLACE INTO partials VALUES (?, ?, ?, ?, ?, ?, ?)",
       p.peer,
       p.path,
       p.staged,
       p.sizeBytes,
       p.verifiedBytes,
       p.updatedMs,
+      p.sentBytes,
     );
   }
 
@@ -66,6 +69,7 @@ function toPartial(row: Row): Partial {
     staged: row["staged"] as string,
     sizeBytes: row["size"] as number,
     verifiedBytes: row["verified"] as number,
+    sentBytes: row["sent"] as number,
     updatedMs: row["updated_ms"] as number,
   };
 }

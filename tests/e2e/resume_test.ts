@@ -72,38 +72,46 @@ for (const victim of ["sender", "receiver"] as const) {
   });
 }
 
-Deno.test("resume: a file that changed near its start meanwhile goes on with all of what came that still fits", async () => {
-  await using peers = await pair({ dials: "a" });
-  const { a, b } = peers;
-  const content = new Uint8Array(SIZE);
-  for (let at = 0; at < SIZE; at += 65_536) crypto.getRandomValues(content.subarray(at, at + 65_536));
-  await Deno.writeFile(`${a.watched}/large`, content);
-  await Promise.all([a.start(), b.start()]);
-  const killAt = 0.6 * SIZE;
-  await eventually("most of it has come", () => assert.ok(stagedBytes(b) >= killAt), { everyMs: 2 });
-  await b.kill();
-  // A change at 10 MiB, and ten bytes more at 60 MiB.
-  crypto.getRandomValues(content.subarray(10 * MIB, 10 * MIB + 1000));
-  const changed = new Uint8Array(SIZE + 10);
-  changed.set(content.subarray(0, 60 * MIB));
-  changed.set(content.subarray(60 * MIB), 60 * MIB + 10);
-  await Deno.writeFile(`${a.watched}/large`, changed);
-  await b.start();
-  await eventually("the new version is there", async () => {
-    const { size } = await Deno.stat(`${b.synced}/large`);
-    assert.equal(size, changed.length);
-  }, { deadlineMs: 60_000 });
-  assert.equal(sha256(await Deno.readFile(`${b.synced}/large`)), sha256(changed));
-  const sent = await eventually("the sender says so", async () => {
-    const { peers: [peer], total } = await status(a) as JsonObject & {
-      peers: JsonObject[];
-      total: JsonObject;
+for (const before of ["nothing", "another file"] as const) {
+  Deno.test(`resume: a file in the place of ${before} that changed near its start meanwhile goes on with all of what came that still fits`, async () => {
+    await using peers = await pair({ dials: "a" });
+    const { a, b } = peers;
+    const told = async () => {
+      const { peers: [peer], total } = await status(a) as JsonObject & {
+        peers: JsonObject[];
+        total: JsonObject;
+      };
+      assert.equal(peer?.inSync, true);
+      return Number(total.sentBytes);
     };
-    assert.equal(peer?.inSync, true);
-    return Number(total.sentBytes);
+    if (before === "another file") {
+      await Deno.writeFile(`${a.watched}/large`, crypto.getRandomValues(new Uint8Array(65_536)));
+      await Deno.truncate(`${a.watched}/large`, MIB);
+    }
+    const content = new Uint8Array(SIZE);
+    for (let at = 0; at < SIZE; at += 65_536) crypto.getRandomValues(content.subarray(at, at + 65_536));
+    await Promise.all([a.start(), b.start()]);
+    const sentBefore = await eventually("they are in sync", told);
+    await Deno.writeFile(`${a.watched}/large`, content);
+    const killAt = 0.6 * SIZE;
+    await eventually("most of it has come", () => assert.ok(stagedBytes(b) >= killAt), { everyMs: 2 });
+    await b.kill();
+    // A change at 10 MiB, and ten bytes more at 60 MiB.
+    crypto.getRandomValues(content.subarray(10 * MIB, 10 * MIB + 1000));
+    const changed = new Uint8Array(SIZE + 10);
+    changed.set(content.subarray(0, 60 * MIB));
+    changed.set(content.subarray(60 * MIB), 60 * MIB + 10);
+    await Deno.writeFile(`${a.watched}/large`, changed);
+    await b.start();
+    await eventually("the new version is there", async () => {
+      const { size } = await Deno.stat(`${b.synced}/large`);
+      assert.equal(size, changed.length);
+    }, { deadlineMs: 60_000 });
+    assert.equal(sha256(await Deno.readFile(`${b.synced}/large`)), sha256(changed));
+    const sent = await eventually("the sender says so", told) - sentBefore;
+    // Once what was on its way at the kill, and once until what is here has been described.
+    const twice = sent - changed.length * (1 + AROUND);
+    assert.ok(twice <= 2 * TWICE, `${(twice / MIB).toFixed(2)} MiB travelled twice`);
+    await eventually("nothing is left", () => assert.equal(stagedBytes(b), 0));
   });
-  // Once what was on its way at the kill, and once until what is here has been described.
-  const twice = sent - changed.length * (1 + AROUND);
-  assert.ok(twice <= 2 * TWICE, `${(twice / MIB).toFixed(2)} MiB travelled twice`);
-  await eventually("nothing is left", () => assert.equal(stagedBytes(b), 0));
-});
+}

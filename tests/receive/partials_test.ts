@@ -200,7 +200,7 @@ async function keep(bench: ReceiveBench, path: string, ageMs: number, verifiedBy
   await put(`${bench.synced}/${staged}`, FILE.subarray(0, 1000));
   const updatedMs = Date.now() - ageMs;
   const row = { peer: bench.anna.number, path: path as RelativePath, staged, sizeBytes: 100 * MB };
-  bench.store.partials.put({ ...row, verifiedBytes, updatedMs });
+  bench.store.partials.put({ ...row, verifiedBytes, sentBytes: verifiedBytes, updatedMs });
 }
 
 const kept = (bench: ReceiveBench) => bench.store.partials.list().map(({ path }) => path as string);

@@ -212,7 +212,7 @@ Deno.test("pieces: a beginning that is shorter than was noted spoils nothing", a
   await Deno.writeTextFile(`${bench.synced}/${staged}`, "not even a start");
   bench.store.partials.put({
     ...{ peer: bench.anna.number, path: "big" as RelativePath, staged, sizeBytes: OLD.length },
-    ...{ verifiedBytes: 2_000_000, updatedMs: Date.now() },
+    ...{ verifiedBytes: 2_000_000, sentBytes: 2_000_000, updatedMs: Date.now() },
   });
   const anna = bench.link();
   const create = { ...operation("create", "big", OLD), pieces: true };

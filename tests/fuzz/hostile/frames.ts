@@ -206,6 +206,7 @@ export class HostileFrames {
         ...(dice.chance(0.5) ? { digest: dice.chance(0.7) ? sha256(content) : this.#hash() } : {}),
         ...(dice.chance(0.3) ? { turn: dice.pick([0, 1, 2, -1, 1e9]) } : {}),
         ...(dice.chance(0.2) ? { bare: true } : {}),
+        ...(dice.chance(0.2) ? { bits: dice.pick([9, 13, 20, 8, 21, 1.5]) } : {}),
       },
       content,
     };

@@ -167,7 +167,7 @@ function readPacked(input: Uint8Array): void {
     2 ** 53 - 1,
   ]);
   const piece: Piece = {
-    ...{ offset: 0, length: 1, turn: 0, digest: null, base: null, bare: false },
+    ...{ offset: 0, length: 1, turn: 0, digest: null, base: null, bare: false, cutting: null },
     rawBytes: random.chance(0.5) ? lengthOf(input) ?? rawBytes : rawBytes,
   };
   typedNow(["bad_content"], () => {
