@@ -3,37 +3,60 @@ import { type Cutting, cuttingOf, isAverage } from "./gear.ts";
 
 /** The format, the binary logarithm of the average length, and two bytes that are zero. */
 const HEAD_BYTES = 4;
-/** Numbers of four bytes for each chunk. */
-const ENTRY_WORDS = 3;
-const FORMAT = 2;
+const FORMAT = 3;
+/** Bytes of a number in a list. */
+const WORD_BYTES = 4;
+/** From this average on, as a power of two, chunks have eight parts instead of four: there a part is most of what has to travel. */
+const MANY_PARTS_BITS = 13;
 
 /**
- * What a chunk is found by: the CRC-32 of the whole chunk and that of its first half (rounded down). That finds bytes and proves
- * nothing; what is built is checked against the SHA-256 of the file up to there (PROTOCOL.md, `piece`). The CRC costs a fifteenth of
- * what SHA-256 would (docs/BENCHMARKS.md), and two chunks of one length that are taken for each other cost one piece that is sent
- * twice.
+ * What a chunk is found by: the CRC-32 of all of it, and before that those up to the end of each of its parts but the last. That finds
+ * bytes and proves nothing; what is built is checked against the SHA-256 of the file up to there (PROTOCOL.md, `piece`). The CRC costs
+ * a fifteenth of what SHA-256 would (docs/BENCHMARKS.md), and two chunks of one length that are taken for each other cost one piece
+ * that is sent twice. As each number goes on from the one before, it also tells whether its part alone is the same (`refine.ts`).
  */
-export interface ChunkMark {
-  readonly crc: number;
-  readonly halfCrc: number;
+export type ChunkMark = readonly number[];
+
+/** Parts of a chunk that have a number each: four, or eight of a chunk that is cut with an average of 8 KiB or more. */
+export function partsOf({ averageBits }: Cutting): number {
+  return averageBits < MANY_PARTS_BITS ? 4 : 8;
+}
+
+/** Where a part begins in a chunk of so many bytes; that after the last one, where the chunk ends. */
+export function partStart(length: number, part: number, parts: number): number {
+  return Math.floor(length * part / parts);
 }
 
 /** The mark of the chunk `bytes[start, end)`. */
-export function markOf(bytes: Uint8Array, start: number, end: number): ChunkMark {
-  const middle = start + ((end - start) >> 1);
-  const halfCrc = crc32(bytes.subarray(start, middle));
-  return { halfCrc, crc: crc32(bytes.subarray(middle, end), halfCrc) };
+export function markOf(bytes: Uint8Array, start: number, end: number, parts: number): ChunkMark {
+  const mark: number[] = [];
+  let from = start, crc = 0;
+  for (let part = 1; part <= parts; part++) {
+    const to = start + partStart(end - start, part, parts);
+    mark.push(crc = crc32(bytes.subarray(from, to), crc));
+    from = to;
+  }
+  return mark;
+}
+
+/** The CRC-32 by which a chunk is looked up: that of all of it. */
+export function crcOf(mark: ChunkMark): number {
+  return mark[mark.length - 1]!;
 }
 
 /**
- * The chunks of one version of a file, in their order, as they are kept in the database: a head of four bytes (the format, 2; the
- * binary logarithm of the average length; two zeros), then for each chunk three numbers of four bytes, little endian: its length,
- * and its {@linkcode ChunkMark}.
+ * The chunks of one version of a file, in their order, as they are kept in the database: a head of four bytes (the format, 3; the
+ * binary logarithm of the average length; two zeros), then for each chunk numbers of four bytes, little endian: its length, and its
+ * {@linkcode ChunkMark}.
  */
 export class ChunkList {
   readonly bytes: Uint8Array;
   readonly cutting: Cutting;
   readonly count: number;
+  /** Parts of each chunk that have a number. */
+  readonly parts: number;
+  /** Numbers for each chunk. */
+  readonly #entry: number;
   readonly #words: Uint32Array;
   /** Where each chunk begins, and the end of the last one. */
   readonly #offsets: Float64Array;
@@ -44,7 +67,7 @@ export class ChunkList {
   static parse(bytes: Uint8Array): ChunkList | null {
     const bits = bytes[1] ?? 0;
     const valid = bytes[0] === FORMAT && isAverage(bits) && bytes.length >= HEAD_BYTES &&
-      (bytes.length - HEAD_BYTES) % (ENTRY_WORDS * 4) === 0;
+      (bytes.length - HEAD_BYTES) % (WORD_BYTES * (1 + partsOf(cuttingOf(bits)))) === 0;
     if (!valid) return null;
     const list = new ChunkList(bytes);
     return list.#isSound() ? list : null;
@@ -52,21 +75,26 @@ export class ChunkList {
 
   private constructor(bytes: Uint8Array) {
     this.bytes = bytes;
-    // A copy, so that it is aligned (`slice` of what came off a link may be none). All systems of the runtime are little endian.
-    this.#words = new Uint32Array(new Uint8Array(bytes.subarray(HEAD_BYTES)).buffer);
+    // What came off a link need not be aligned. All systems of the runtime are little endian.
+    const body = bytes.byteOffset % WORD_BYTES === 0
+      ? bytes.subarray(HEAD_BYTES)
+      : new Uint8Array(bytes.subarray(HEAD_BYTES));
+    this.#words = new Uint32Array(body.buffer, body.byteOffset, body.length / WORD_BYTES);
     this.cutting = cuttingOf(bytes[1]!);
-    this.count = this.#words.length / ENTRY_WORDS;
+    this.parts = partsOf(this.cutting);
+    this.#entry = 1 + this.parts;
+    this.count = this.#words.length / this.#entry;
     this.#offsets = new Float64Array(this.count + 1);
     for (let i = 0; i < this.count; i++) {
-      this.#offsets[i + 1] = this.#offsets[i]! + this.#words[i * ENTRY_WORDS]!;
+      this.#offsets[i + 1] = this.#offsets[i]! + this.length(i);
     }
   }
 
   /** A list can come from a peer: no chunk may be longer than the cutting allows, or empty. */
   #isSound(): boolean {
     const { maxBytes } = this.cutting;
-    for (let i = 0; i < this.#words.length; i += ENTRY_WORDS) {
-      const length = this.#words[i]!;
+    for (let i = 0; i < this.count; i++) {
+      const length = this.length(i);
       if (length === 0 || length > maxBytes) return false;
     }
     return true;
@@ -82,24 +110,42 @@ export class ChunkList {
   }
 
   length(index: number): number {
-    return this.#words[index * ENTRY_WORDS]!;
+    return this.#words[index * this.#entry]!;
   }
 
   mark(index: number): ChunkMark {
-    const at = index * ENTRY_WORDS;
-    return { crc: this.#words[at + 1]!, halfCrc: this.#words[at + 2]! };
+    return [...this.#words.subarray(index * this.#entry + 1, (index + 1) * this.#entry)];
+  }
+
+  /** The CRC-32 of a chunk from its start to where a part begins. */
+  crcBefore(index: number, part: number): number {
+    return part === 0 ? 0 : this.#words[index * this.#entry + part]!;
+  }
+
+  /** The first chunk that begins at `offset` or after it. */
+  indexFrom(offset: number): number {
+    let low = 0, high = this.count;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#offsets[middle]! < offset) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** Whether a chunk has this mark. */
   has(index: number, mark: ChunkMark): boolean {
-    const at = index * ENTRY_WORDS;
-    return this.#words[at + 1] === mark.crc && this.#words[at + 2] === mark.halfCrc;
+    const at = index * this.#entry + 1;
+    // The last one tells most.
+    let part = this.parts - 1;
+    while (part >= 0 && this.#words[at + part] === mark[part]) part--;
+    return part < 0;
   }
 
   /** A chunk of this mark and length; -1 when there is none. */
   find(mark: ChunkMark, length: number): number {
     const slots = this.#slots ??= this.#index();
-    for (let slot = mark.crc & (slots.length - 1);; slot = (slot + 1) & (slots.length - 1)) {
+    for (let slot = crcOf(mark) & (slots.length - 1);; slot = (slot + 1) & (slots.length - 1)) {
       const index = slots[slot]! - 1;
       if (index < 0) return -1;
       if (this.length(index) === length && this.has(index, mark)) return index;
@@ -108,17 +154,16 @@ export class ChunkList {
 
   #index(): Int32Array {
     const slots = new Int32Array(Math.max(16, 2 ** Math.ceil(Math.log2(this.count * 2 + 1))));
-    const words = this.#words;
+    const words = this.#words, entry = this.#entry;
     for (let i = 0; i < this.count; i++) {
-      const at = i * ENTRY_WORDS;
-      let slot = words[at + 1]! & (slots.length - 1);
+      const at = i * entry;
+      let slot = words[at + this.parts]! & (slots.length - 1);
       // A chunk that comes many times is found at its first place.
       for (; slots[slot] !== 0; slot = (slot + 1) & (slots.length - 1)) {
-        const other = (slots[slot]! - 1) * ENTRY_WORDS;
-        if (
-          words[other] === words[at] && words[other + 1] === words[at + 1] &&
-          words[other + 2] === words[at + 2]
-        ) break;
+        const other = (slots[slot]! - 1) * entry;
+        let same = 0;
+        while (same < entry && words[other + same] === words[at + same]) same++;
+        if (same === entry) break;
       }
       if (slots[slot] === 0) slots[slot] = i + 1;
     }
@@ -127,48 +172,45 @@ export class ChunkList {
 }
 
 /**
- * The longest list that is made, 6 MB: a file that is cut as finely as a much smaller one that it is like (a log file that has grown
+ * The longest list that is made, 10 MB: a file that is cut as finely as a much smaller one that it is like (a log file that has grown
  * a thousandfold) would have an endless one.
  */
-const MAX_CHUNKS = 2 ** 19;
+const MAX_WORDS = 5 * 2 ** 19;
 
 /** Collects a {@linkcode ChunkList} while a file is read. */
 export class ChunkListBuilder {
-  readonly #averageBits: number;
-  /** `null` when there are too many. */
+  /** Parts of each chunk that have a number. */
+  readonly parts: number;
+  /** The head, and what is known of the chunks; `null` when that would be too long. */
   #words: Uint32Array | null;
-  #length = 0;
+  #length = 1;
 
   /** @param sizeBytes About what will come, so that the list need not be moved to a larger place again and again. */
   constructor(cutting: Cutting, sizeBytes: number) {
-    this.#averageBits = cutting.averageBits;
-    const count = Math.ceil(sizeBytes / 2 ** cutting.averageBits) + 64;
-    this.#words = count > MAX_CHUNKS ? null : new Uint32Array(count * ENTRY_WORDS);
+    this.parts = partsOf(cutting);
+    const length = 1 + (1 + this.parts) * (Math.ceil(sizeBytes / 2 ** cutting.averageBits) + 64);
+    this.#words = length > MAX_WORDS ? null : new Uint32Array(length);
+    if (this.#words !== null) new Uint8Array(this.#words.buffer).set([FORMAT, cutting.averageBits]);
   }
 
   add(length: number, mark: ChunkMark): void {
     let words = this.#words;
     if (words === null) return;
-    if (this.#length === words.length) {
-      if (this.#length >= MAX_CHUNKS * ENTRY_WORDS) {
+    if (this.#length + 1 + this.parts > words.length) {
+      if (words.length >= MAX_WORDS) {
         this.#words = null;
         return;
       }
-      const larger = new Uint32Array(words.length * 2);
+      const larger = new Uint32Array(Math.min(MAX_WORDS, words.length * 2));
       larger.set(words);
       this.#words = words = larger;
     }
     words[this.#length++] = length;
-    words[this.#length++] = mark.crc;
-    words[this.#length++] = mark.halfCrc;
+    for (let part = 0; part < this.parts; part++) words[this.#length++] = mark[part]!;
   }
 
   /** `null` when the list would be too long. */
   finish(): Uint8Array | null {
-    if (this.#words === null) return null;
-    const bytes = new Uint8Array(HEAD_BYTES + this.#length * 4);
-    bytes.set([FORMAT, this.#averageBits]);
-    bytes.set(new Uint8Array(this.#words.buffer, 0, this.#length * 4), HEAD_BYTES);
-    return bytes;
+    return this.#words === null ? null : new Uint8Array(this.#words.buffer, 0, this.#length * WORD_BYTES);
   }
 }

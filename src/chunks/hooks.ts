@@ -1,4 +1,4 @@
-import { ChunkList, type ChunkMark } from "./chunk_list.ts";
+import { ChunkList, type ChunkMark, crcOf } from "./chunk_list.ts";
 
 /** There is about one hook for so many bytes, as a power of two. */
 const HOOK_BITS = 16;
@@ -11,7 +11,7 @@ const MIN_BITS = 3;
  */
 export function isHook(mark: ChunkMark, averageBits: number): boolean {
   const bits = Math.max(MIN_BITS, HOOK_BITS - averageBits);
-  return (mark.halfCrc & ((1 << bits) - 1)) === 0;
+  return (mark[mark.length / 2 - 1]! & ((1 << bits) - 1)) === 0;
 }
 
 /** The hooks of a list, by the CRC of their chunks; none when the bytes are no list. */
@@ -24,7 +24,7 @@ export function hooksOf(
   const crcs = new Set<number>();
   for (let i = 0; i < list.count; i++) {
     const mark = list.mark(i);
-    if (isHook(mark, averageBits)) crcs.add(mark.crc);
+    if (isHook(mark, averageBits)) crcs.add(crcOf(mark));
   }
   return { averageBits, crcs: [...crcs] };
 }

@@ -1,5 +1,5 @@
 import { gzipSync } from "node:zlib";
-import { ChunkList, type ChunkMark } from "../chunks/chunk_list.ts";
+import { ChunkList, type ChunkMark, crcOf } from "../chunks/chunk_list.ts";
 import { Differ } from "../chunks/differ.ts";
 import { type Cutting, cuttingFor, cuttingOf } from "../chunks/gear.ts";
 import { isHook } from "../chunks/hooks.ts";
@@ -61,7 +61,7 @@ export class Similar {
   /** Content of the peer that has a chunk like this one; `null` when there is none, or the chunk is none to be looked up by. */
   find(mark: ChunkMark, averageBits: number): Base | null {
     if (this.#misses >= MAX_MISSES || !isHook(mark, averageBits)) return null;
-    for (const hash of this.#store.chunkLists.withHook(averageBits, mark.crc)) {
+    for (const hash of this.#store.chunkLists.withHook(averageBits, crcOf(mark))) {
       const base = this.#baseOf(hash);
       if (base === null) continue;
       this.#misses = 0;

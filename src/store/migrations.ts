@@ -328,4 +328,8 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE partials ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
   UPDATE partials SET sent = verified;
   `,
+  `
+  -- Lists of chunks have another format; without one the next version of a file is sent as if nothing were known of the last.
+  DELETE FROM chunk_lists;
+  `,
 ];

@@ -1,4 +1,4 @@
-import { ChunkList } from "../chunks/chunk_list.ts";
+import { ChunkList, ChunkListBuilder } from "../chunks/chunk_list.ts";
 import { cuttingFor } from "../chunks/gear.ts";
 import { readChunks } from "../chunks/read_chunks.ts";
 import { type Clock, FileError, type FileTree } from "../domain/ports.ts";
@@ -73,19 +73,16 @@ async function readIfGood(
  */
 export function damagedList(good: Uint8Array, ranges: readonly (readonly [number, number])[]): Uint8Array {
   const list = ChunkList.parse(good);
-  const bytes = good.slice();
-  if (list === null) return bytes;
-  const view = new DataView(bytes.buffer);
-  const head = 4, entry = 12;
+  if (list === null) return good;
+  const spoiled = new ChunkListBuilder(list.cutting, list.sizeBytes);
   let next = 0;
   for (let i = 0; i < list.count; i++) {
-    const from = list.offset(i), to = list.offset(i + 1);
+    const from = list.offset(i), to = list.offset(i + 1), mark = list.mark(i);
     while (next < ranges.length && ranges[next]![1] <= from) next++;
-    if (next === ranges.length) break;
-    if (ranges[next]![0] >= to) continue;
-    for (const at of [head + i * entry + 4, head + i * entry + 8]) view.setUint32(at, ~view.getUint32(at));
+    const isDamaged = next < ranges.length && ranges[next]![0] < to;
+    spoiled.add(list.length(i), isDamaged ? mark.map((crc) => ~crc >>> 0) : mark);
   }
-  return bytes;
+  return spoiled.finish() ?? good;
 }
 
 /**

@@ -35,7 +35,9 @@ export async function damagedRanges(
     const count = await file.readAt(buffer.subarray(0, length), from);
     for (let i = first; i < end; i++) {
       const start = good.offset(i) - from, stop = good.offset(i + 1) - from;
-      if (stop > count || !good.has(i, markOf(buffer, start, stop))) damaged.add(from + start, from + stop);
+      if (stop > count || !good.has(i, markOf(buffer, start, stop, good.parts))) {
+        damaged.add(from + start, from + stop);
+      }
     }
     first = end;
     if (stopped()) return null;

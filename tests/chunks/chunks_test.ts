@@ -34,11 +34,12 @@ async function diff(
   base: Uint8Array | null,
   baseList: ChunkList | null,
   partBytes: number,
+  cutting = baseList?.cutting ?? cuttingFor(bytes.length, true),
 ) {
   const made: Uint8Array[] = [];
   let literalBytes = 0;
   const differ = new Differ(
-    baseList?.cutting ?? cuttingFor(bytes.length, true),
+    cutting,
     bytes.length,
     baseList === null ? [] : [baseList],
   );
@@ -110,6 +111,75 @@ Deno.test("chunks: an insertion, an overwriting, a removal and an appending cost
   }
 });
 
+/** Edits of a file, of which each is far from the others. */
+const EDITS: Record<string, (base: Uint8Array, at: number) => Uint8Array[]> = {
+  "a byte overwritten": (
+    base,
+    at,
+  ) => [base.subarray(0, at), new Uint8Array([base[at]! + 1]), base.subarray(at + 1)],
+  "a byte inserted": (base, at) => [base.subarray(0, at), new Uint8Array(1), base.subarray(at)],
+  "ten bytes removed": (base, at) => [base.subarray(0, at), base.subarray(at + 10)],
+  "512 bytes overwritten": (
+    base,
+    at,
+  ) => [base.subarray(0, at), bytesOf(`${at}`, 512), base.subarray(at + 512)],
+};
+
+for (const averageBits of [11, 13, 15]) {
+  Deno.test(`chunks: where little changed, little more than that is given, in chunks of ${1 << averageBits}`, async () => {
+    const base = bytesOf("scattered", 96 << averageBits);
+    const { list } = await diff(base, null, null, 262_144, cuttingOf(averageBits));
+    const known = ChunkList.parse(list)!;
+    for (const [edit, parts] of Object.entries(EDITS)) {
+      let bytes = base;
+      const edits = 8;
+      for (let i = edits - 1; i >= 0; i--) {
+        const at = Math.floor((i + 0.4) * base.length / edits);
+        bytes = await new Blob(parts(bytes, at) as BlobPart[]).bytes();
+      }
+      for (const partBytes of [5000, 262_144]) {
+        const found = await diff(bytes, base, known, partBytes);
+        assert.deepEqual(found.content, bytes, edit);
+        // The parts in which it lies: of a long chunk they are longer than of one that is as long as the average.
+        const changed = edit.startsWith("512") ? 512 : 1;
+        const allowed = edits * (changed + 3 * (1 << averageBits) / known.parts);
+        assert.ok(found.literalBytes <= allowed, `${edit}: ${found.literalBytes} of ${allowed}`);
+      }
+    }
+  });
+}
+
+Deno.test("chunks: whatever was done to a file, it is put together again", async () => {
+  const base = bytesOf("anything", 300_000);
+  for (let seed = 0; seed < 60; seed++) {
+    const numbers = new Uint32Array(bytesOf(`seed ${seed}`, 400).buffer);
+    let next = 0;
+    const below = (bound: number) => numbers[next++]! % bound;
+    const averageBits = 9 + below(7);
+    const { list } = await diff(base, null, null, 262_144, cuttingOf(averageBits));
+    let bytes: Uint8Array = base;
+    for (let edits = below(12); edits > 0; edits--) {
+      const at = below(bytes.length), to = at + below(5000);
+      const kind = below(4);
+      const made = kind === 0
+        ? bytesOf(`${at}`, to - at)
+        : kind === 1
+        ? bytes.slice(below(at + 1)).subarray(0, to - at)
+        : [];
+      const rest = bytes.subarray(kind === 2 ? at : to);
+      bytes = await new Blob([bytes.subarray(0, at), made, rest] as BlobPart[]).bytes();
+    }
+    const found = await diff(bytes, base, ChunkList.parse(list), 1 + below(100_000));
+    assert.deepEqual(found.content, bytes, `seed ${seed}`);
+    const again = await diff(bytes, null, null, 262_144, cuttingOf(averageBits));
+    assert.deepEqual(
+      found.list,
+      again.list,
+      `seed ${seed}: the list does not depend on what was there before`,
+    );
+  }
+});
+
 Deno.test("chunks: a list is read from the middle of a buffer as well, as it comes off a link", async () => {
   const { list } = await diff(bytesOf("list", 100_000), null, null, 262_144);
   const around = Buffer.alloc(list.length + 8);
@@ -122,24 +192,26 @@ Deno.test("chunks: a list is read from the middle of a buffer as well, as it com
 Deno.test("chunks: a list that is damaged or of another format is no list", () => {
   assert.equal(ChunkList.parse(new Uint8Array(0)), null);
   assert.equal(ChunkList.parse(new Uint8Array([1, 11, 0, 0])), null);
-  assert.equal(ChunkList.parse(new Uint8Array([2, 11, 0])), null);
-  assert.equal(ChunkList.parse(new Uint8Array([2, 11, 0, 0, 0])), null);
-  assert.equal(ChunkList.parse(new Uint8Array([2, 99, 0, 0])), null);
+  assert.equal(ChunkList.parse(new Uint8Array([3, 11, 0])), null);
+  assert.equal(ChunkList.parse(new Uint8Array([3, 11, 0, 0, 0])), null);
+  assert.equal(ChunkList.parse(new Uint8Array([3, 99, 0, 0])), null);
   // A chunk of no bytes, and one that is longer than its cutting makes.
-  assert.equal(ChunkList.parse(new Uint8Array([2, 11, 0, 0, ...Array(12).fill(0)])), null);
-  assert.equal(ChunkList.parse(new Uint8Array([2, 11, 0, 0, 255, 255, 255, ...Array(9).fill(0)])), null);
+  assert.equal(ChunkList.parse(new Uint8Array([3, 11, 0, 0, ...Array(20).fill(0)])), null);
+  assert.equal(ChunkList.parse(new Uint8Array([3, 11, 0, 0, 255, 255, 255, ...Array(17).fill(0)])), null);
 });
 
 Deno.test("chunks: a list that would be too long is none, whether that was to be expected or not", () => {
   const listOf = (count: number, expectedBytes: number) => {
     const builder = new ChunkListBuilder(cuttingOf(10), expectedBytes);
-    for (let i = 0; i < count; i++) builder.add(1024, { crc: i, halfCrc: i });
+    for (let i = 0; i < count; i++) builder.add(1024, [i, i, i, i]);
     return builder.finish();
   };
-  const longest = listOf(2 ** 19, 0);
-  assert.equal(ChunkList.parse(longest!)?.count, 2 ** 19);
-  assert.equal(listOf(2 ** 19 + 1, 0), null);
-  assert.equal(listOf(2 ** 19 + 1, 2 ** 29), null);
+  // A number for the head, and five for each chunk, in ten megabytes.
+  const most = Math.floor((5 * 2 ** 19 - 1) / 5);
+  const longest = listOf(most, 0);
+  assert.equal(ChunkList.parse(longest!)?.count, most);
+  assert.equal(listOf(most + 1, 0), null);
+  assert.equal(listOf(most + 1, 2 ** 29), null);
   assert.equal(listOf(1, 2 ** 34), null);
 });
 

@@ -228,7 +228,7 @@ function readChunkList(input: Uint8Array): void {
     size += list.length(i);
   }
   assert.equal(list.sizeBytes, size);
-  const absent = { crc: random.int(0, 2 ** 32 - 1), halfCrc: 0 };
+  const absent = [0, 0, 0, random.int(0, 2 ** 32 - 1)];
   assert(list.find(absent, 1) < list.count);
   if (list.count === 0) return;
   const at = random.int(0, list.count - 1);
