@@ -28,6 +28,7 @@ import { Similar } from "./similar.ts";
 import { Moves } from "./moves.ts";
 import { type Noted, replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
+import { lookAlike } from "./twins.ts";
 
 /** Small operations that may wait for their ack at once. */
 const MAX_IN_FLIGHT = 1024;
@@ -446,11 +447,39 @@ export class Sender {
       movedFrom === null || observed === null
         ? plainly(null)
         : this.#deliverMoved(link, observed, movedFrom).then((settled) => settled ?? plainly(movedFrom));
-    const work = kind === "file" && !link.has("tree") ? this.#unsure(path, send) : send();
+    const work = kind === "file" && !link.has("tree")
+      ? this.#unsure(path, send)
+      : large
+      ? this.#twinOf(observed).then((twin) => twin === null ? send() : this.#sendAfter(path, twin))
+      : send();
     work.then(
-      (settled) => this.#settle(settled),
+      (settled) => settled === null || this.#settle(settled),
       (error) => this.#failed(link, path, action, error),
     );
+  }
+
+  /**
+   * A large file that is on its way and that this one looks like a copy of. Once the peer has that, this one need not travel: several
+   * copies of a file often come together.
+   */
+  async #twinOf(observed: Observation): Promise<RelativePath | null> {
+    const { store, tree } = this.#parts;
+    for (const [path, { large }] of this.#inFlight) {
+      // Of those that began before: else two would wait for each other.
+      if (path === observed.path) break;
+      const other = large ? store.observed.get(path) : null;
+      if (other?.kind === "file" && await lookAlike(tree, other, observed)) return path;
+    }
+    return null;
+  }
+
+  /** Nothing was sent of `path`: it goes when the operation on `twin` is settled. */
+  #sendAfter(path: RelativePath, twin: RelativePath): null {
+    this.#landed(path);
+    if (this.#inFlight.has(twin)) this.#order.block(path, twin);
+    else this.#order.note([path]);
+    this.wake();
+    return null;
   }
 
   /**

@@ -331,5 +331,6 @@ export const MIGRATIONS: readonly string[] = [
   `
   -- Lists of chunks have another format; without one the next version of a file is sent as if nothing were known of the last.
   DELETE FROM chunk_lists;
+  DELETE FROM chunk_hooks;
   `,
 ];

@@ -159,6 +159,20 @@ Deno.test("moves: a copy costs no content, whatever became of what it was copied
   assert.ok(sentSince(both, before) < 5000, `${sentSince(both, before)} bytes were sent`);
 });
 
+Deno.test("moves: copies that come together travel once", async () => {
+  await using both = await withFolder();
+  const before = both.out.link!.bytesWritten;
+  const paths = ["one", "two", "three"];
+  for (const path of paths) await both.out.write(path, bytesOf("three times", 3_000_000));
+  // One that only looks like them from afar.
+  const other = bytesOf("three times", 3_000_000);
+  other.fill(0, 1_000_000, 1_300_000);
+  await both.out.write("other", other);
+  await both.out.observe(...paths, "other");
+  await both.same();
+  assert.ok(sentSince(both, before) < 3_500_000, `${sentSince(both, before)} bytes were sent`);
+});
+
 Deno.test("moves: what was packed into an archive, or unpacked from one, costs little more than its names", async () => {
   await using both = await withFolder();
   // The parts of an archive stand somewhere in it, between headers, and no part is the whole of it.
