@@ -31,3 +31,15 @@ export function massDeletions(
   }
   return found;
 }
+
+/** From when until when a file was there, the end excluded. */
+export type Span = readonly [fromMs: number, toMs: number];
+
+/** How many of these files were there together at most. */
+export function mostTogether(spans: readonly Span[]): number {
+  const steps = spans.flatMap(([from, to]) => from < to ? [[from, 1], [to, -1]] as const : []);
+  steps.sort(([a, one], [b, other]) => a - b || one - other);
+  let there = 0, most = 0;
+  for (const [, step] of steps) most = Math.max(most, there += step);
+  return most;
+}

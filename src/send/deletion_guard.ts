@@ -1,12 +1,19 @@
 import type { EventSink } from "../domain/events.ts";
-import { GUARDED_FILES, type MassDeletion, massDeletions } from "../domain/mass_deletion.ts";
+import {
+  GUARDED_FILES,
+  type MassDeletion,
+  massDeletions,
+  mostTogether,
+  type Span,
+} from "../domain/mass_deletion.ts";
 import { messageOf } from "../domain/mirror_error.ts";
 import type { PathState } from "../domain/observation.ts";
 import type { Clock } from "../domain/ports.ts";
 import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
 import type { Problem } from "../domain/status.ts";
-import type { StatedPath } from "../store/acked.ts";
+import type { HeldFile } from "../store/acked.ts";
+import type { DepartedFile } from "../store/departed.ts";
 import { type HeldDeletion, readHeldDeletions, writeHeldDeletions } from "../store/held_deletions.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
@@ -44,6 +51,28 @@ interface Counts {
   readonly all: ReadonlyMap<string, number>;
   /** Folders below which a file is still to be deleted. */
   readonly planned: ReadonlySet<string>;
+  /** Of some folders: files that were left out of `all`, as they were not there together with the others. */
+  readonly apart: ReadonlyMap<string, number>;
+}
+
+/** How many files of one folder are deleted that were there together. */
+class Together {
+  /** Files that are to be deleted and were there all the time. */
+  #always = 0;
+  /** When the others were there. */
+  readonly #spans: Span[] = [];
+
+  /** @param departedMs `Infinity` when the peer still has it. */
+  add({ arrivedMs }: HeldFile, departedMs: number, sinceMs: number, now: number): void {
+    // A clock that was set tells nothing.
+    const from = arrivedMs > Math.min(departedMs, now) ? 0 : arrivedMs;
+    if (from <= sinceMs && departedMs === Infinity) this.#always++;
+    else this.#spans.push([from, departedMs]);
+  }
+
+  get most(): number {
+    return this.#always + mostTogether(this.#spans);
+  }
 }
 
 /**
@@ -52,7 +81,8 @@ interface Counts {
  * the peer holds, whatever the plan came from; what was moved, or is found again by its content, does not count.
  *
  * Deletions therefore wait a moment for others that belong to them, and those of the last ten minutes count again: a tree that goes
- * in portions counts as one.
+ * in portions counts as one. But only as many of them count as were there together: a folder in which files come and go one after
+ * the other, as in a queue, loses no more than one at once.
  */
 export class DeletionGuard {
   readonly #parts: GuardParts;
@@ -182,46 +212,64 @@ export class DeletionGuard {
     const held = readHeldDeletions(store, this.#peer);
     const sinceMs = Math.min(clock.now(), ...held.map((each) => each.sinceMs)) - WINDOW_MS;
     const recent = [...store.departed.deletedSince(this.#peer, sinceMs)];
-    let found = this.#judge(await this.#countBelow(recent, () => false), recent);
+    const counts = await this.#countBelow(recent, () => false);
+    let found = this.#judge(counts, recent);
     if (found.length > 0) {
-      // Rarely needed, and never for a few deletions: what is found again elsewhere.
+      // Rarely needed, and never for a few deletions: what is found again elsewhere, and what was there together.
       const elsewhere = this.#elsewhere();
-      found = this.#judge(await this.#countBelow(recent, (each) => elsewhere(each.state)), recent);
+      const many = [...counts.all].filter(([, count]) => 2 * count > GUARDED_FILES).map(([folder]) => folder);
+      const closer = await this.#countBelow(recent, (each) => elsewhere(each.state), {
+        folders: many,
+        sinceMs,
+      });
+      found = this.#judge(closer, recent);
     }
     this.#apply(held, found);
   }
 
+  /** @param closer The folders of which only what was there together is counted. */
   async #countBelow(
-    recent: readonly StatedPath[],
-    isElsewhere: (file: StatedPath) => boolean,
+    recent: readonly DepartedFile[],
+    isElsewhere: (file: HeldFile) => boolean,
+    closer: { readonly folders: readonly string[]; readonly sinceMs: number } = { folders: [], sinceMs: 0 },
   ): Promise<Counts> {
     const { store, clock } = this.#parts;
     const all = new Map<string, number>();
     const planned = new Set<string>();
+    const together = new Map(closer.folders.map((folder) => [folder, new Together()]));
     const slices = new Slices(clock);
-    const take = (file: StatedPath, isPlanned: boolean) => {
+    const now = clock.now();
+    const take = (file: HeldFile, departedMs: number) => {
       if (isElsewhere(file)) return;
       for (const folder of ["", ...ancestorsOf(file.path)]) {
         all.set(folder, (all.get(folder) ?? 0) + 1);
-        if (isPlanned) planned.add(folder);
+        if (departedMs === Infinity) planned.add(folder);
+        together.get(folder)?.add(file, departedMs, closer.sinceMs, now);
       }
     };
-    for (const file of recent) take(file, false);
+    for (const file of recent) take(file, file.departedMs);
     for (let after = "";;) {
       const page = store.pending.unconfirmedDeletions(this.#peer, after, PAGE);
-      for (const file of page) take(file, true);
-      if (page.length < PAGE) return { all, planned };
+      for (const file of page) take(file, Infinity);
+      if (page.length < PAGE) break;
       after = page.at(-1)!.path;
       if (slices.over) await slices.rest();
     }
+    const apart = new Map<string, number>();
+    for (const [folder, { most }] of together) {
+      apart.set(folder, (all.get(folder) ?? 0) - most);
+      all.set(folder, most);
+    }
+    return { all, planned, apart };
   }
 
-  #judge({ all, planned }: Counts, recent: readonly StatedPath[]): MassDeletion[] {
+  #judge({ all, planned, apart }: Counts, recent: readonly HeldFile[]): MassDeletion[] {
     const found = massDeletions(all, (folder, limit) => {
       const gone = folder === ""
         ? recent.length
         : recent.filter(({ path }) => path.startsWith(`${folder}/`)).length;
-      return gone + this.#parts.store.acked.filesBelow(this.#peer, folder, limit);
+      const others = gone - (apart.get(folder) ?? 0);
+      return others + this.#parts.store.acked.filesBelow(this.#peer, folder, limit - Math.min(0, others));
     });
     // Where all that is counted is gone already there is nothing left to be held.
     return found.filter(({ folder }) => planned.has(folder));
@@ -302,10 +350,12 @@ function heldText(
   { folder, deleted, of }: HeldDeletion,
 ): string {
   const some = store.pending.heldIn(peer.number, folder, EXAMPLES).map(({ path }) => path);
-  const examples = some.length === 0 ? "" : ` (${some.join(", ")}${some.length < deleted ? ", …" : ""})`;
+  const waiting = store.pending.filesHeldIn(peer.number, folder);
+  const examples = some.length === 0 ? "" : ` (${some.join(", ")}${some.length < waiting ? ", …" : ""})`;
+  const soFar = waiting < deleted ? `within ten minutes, and ${waiting} of them now` : "at once";
   return `${deleted} of the ${of} files in ${
     shown(folder)
-  } would be deleted on ${peer.name} at once${examples}: ` +
+  } would be deleted on ${peer.name} ${soFar}${examples}: ` +
     "nothing of it is deleted there before you say so with `mirrorsync confirm`. If they should be here, put them " +
     "back (is a disk not mounted, or another folder watched?): then it goes on by itself";
 }

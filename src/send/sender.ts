@@ -489,7 +489,7 @@ export class Sender {
   async #unsure(path: RelativePath, send: () => Promise<Settled>): Promise<Settled> {
     const { acked } = this.#parts.store;
     const had = acked.get(this.#peer, path);
-    this.#parts.store.transaction(() => acked.put(this.#peer, path, UNKNOWN_FILE));
+    this.#parts.store.transaction(() => acked.put(this.#peer, path, UNKNOWN_FILE, this.#parts.clock.now()));
     this.#unanswered.set(path, had);
     return await send();
   }

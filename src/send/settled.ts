@@ -59,7 +59,7 @@ export function recordAck({ store, peer, name }: Route, settled: Settled, nowMs:
     noteDeparture(store, peer.number, settled, nowMs);
   }
   if (state === null) store.acked.remove(peer.number, path);
-  else store.acked.put(peer.number, path, state);
+  else store.acked.put(peer.number, path, state, nowMs);
   if (settled.chunks !== null && state !== null) {
     store.chunkLists.put(state.hash, settled.chunks, hooksOf(settled.chunks), nowMs);
   }

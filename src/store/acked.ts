@@ -12,6 +12,12 @@ export interface StatedPath {
   readonly state: PathState;
 }
 
+/** A file that a peer has, or had. */
+export interface HeldFile extends StatedPath {
+  /** Since when; 0 when that is not known. Milliseconds of UTC. */
+  readonly arrivedMs: number;
+}
+
 /** The table `acked`: the state of each path that a peer last acknowledged. */
 export class AckedTable {
   readonly #db: Database;
@@ -25,9 +31,11 @@ export class AckedTable {
     return row && toState(row);
   }
 
-  put(peer: number, path: RelativePath, state: PathState): void {
+  /** @param nowMs When the peer has got it, if it had nothing there before; 0 when that is not known. */
+  put(peer: number, path: RelativePath, state: PathState, nowMs = 0): void {
     this.#db.run(
-      "INSERT OR REPLACE INTO acked VALUES (?, ?, ?, ?, ?, ?, ?)",
+      "INSERT INTO acked VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (peer, path) DO UPDATE SET kind = excluded.kind, " +
+        "size = excluded.size, mtime_ms = excluded.mtime_ms, executable = excluded.executable, hash = excluded.hash",
       peer,
       path,
       state.kind,
@@ -35,6 +43,7 @@ export class AckedTable {
       state.mtimeMs,
       Number(state.executable),
       state.hash,
+      nowMs,
     );
   }
 
@@ -129,4 +138,8 @@ export function toState(row: Row): PathState {
 
 export function toStatedPath(row: Row): StatedPath {
   return { path: row["path"] as RelativePath, state: toState(row) };
+}
+
+export function toHeldFile(row: Row): HeldFile {
+  return { ...toStatedPath(row), arrivedMs: row["arrived_ms"] as number };
 }

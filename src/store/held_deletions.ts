@@ -43,6 +43,7 @@ export function confirmHeldDeletions(
       const message = `confirmed: ${deleted} of the ${of} files in ${
         folder === "" ? "watched/" : `watched/${folder}`
       } are deleted on ${peer.name}`;
+      store.departed.forgive(peer.number, folder);
       store.log.add({ ...localNote(nowMs, "confirm", folder, "deletion_guard", message), peer: peer.name });
     }
     writeHeldDeletions(store, peer.number, []);

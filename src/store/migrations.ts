@@ -333,4 +333,10 @@ export const MIGRATIONS: readonly string[] = [
   DELETE FROM chunk_lists;
   DELETE FROM chunk_hooks;
   `,
+  `
+  -- Since when a peer has had a file (0: not known, so for long), and had one that it was told to delete: files that were never there
+  -- together are not deleted at once.
+  ALTER TABLE acked ADD COLUMN arrived_ms INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE departed ADD COLUMN arrived_ms INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

@@ -1,7 +1,7 @@
 import type { Action } from "../domain/header.ts";
 import type { Kind } from "../domain/observation.ts";
 import type { RelativePath } from "../domain/relative_path.ts";
-import { type StatedPath, toStatedPath } from "./acked.ts";
+import { type HeldFile, toHeldFile } from "./acked.ts";
 import type { Database, Row } from "./database.ts";
 import { rangeBelow } from "./range.ts";
 
@@ -176,7 +176,7 @@ export class PendingTable {
   }
 
   /** A page of the deletions of files that nobody has confirmed and that no move explains, after `after`, with what is deleted. */
-  unconfirmedDeletions(peer: number, after: string, count: number): StatedPath[] {
+  unconfirmedDeletions(peer: number, after: string, count: number): HeldFile[] {
     return this.#db.all(
       "SELECT b.* FROM pending JOIN acked b ON b.peer = pending.peer AND b.path = pending.path WHERE pending.peer = ? " +
         "AND pending.path > ? AND pending.action = 'delete' AND pending.confirmed = 0 AND b.kind = 'file' " +
@@ -184,7 +184,7 @@ export class PendingTable {
       peer,
       after,
       count,
-    ).map(toStatedPath);
+    ).map(toHeldFile);
   }
 
   /** Whether a path has a deletion that counts among what is deleted at once: nobody has confirmed it, and it is no half of a move. */
@@ -254,6 +254,19 @@ export class PendingTable {
       high,
       limit,
     ).map(toPending);
+  }
+
+  /** How many files below a folder have a deletion that is held. */
+  filesHeldIn(peer: number, folder: string): number {
+    const [low, high] = rangeBelow(folder);
+    return Number(
+      this.#db.get(
+        "SELECT count(*) AS n FROM pending WHERE peer = ? AND state = 'held' AND kind = 'file' AND path >= ? AND path < ?",
+        peer,
+        low,
+        high,
+      )!["n"],
+    );
   }
 
   /** Rows that have been tried at least `attempts` times, are refused or held: those that waiting does not mend soon. */

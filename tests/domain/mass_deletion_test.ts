@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { massDeletions } from "../../src/domain/mass_deletion.ts";
+import { massDeletions, mostTogether } from "../../src/domain/mass_deletion.ts";
 
 /** Judges how many files are to be deleted of how many, folder by folder. */
 function judge(folders: Record<string, readonly [deleted: number, of: number]>) {
@@ -29,4 +29,11 @@ Deno.test("mass deletion: half, or all of 50, is none", () => {
   assert.deepEqual(judge({ "": [50, 100], d: [50, 50] }), []);
   assert.deepEqual(judge({ "": [51, 102], d: [51, 102] }), []);
   assert.deepEqual(judge({ "": [0, 0] }), []);
+});
+
+Deno.test("mass deletion: as many count as were there together", () => {
+  assert.equal(mostTogether([]), 0);
+  assert.equal(mostTogether([[0, 10], [10, 20], [20, Infinity]]), 1, "one after the other");
+  assert.equal(mostTogether([[0, 10], [5, 20], [9, Infinity], [15, Infinity]]), 3);
+  assert.equal(mostTogether([[0, Infinity], [5, Infinity], [7, 7]]), 2);
 });

@@ -143,6 +143,60 @@ Deno.test("guard: a tree that goes in portions counts as one", async () => {
   await pair.mirrored();
 });
 
+Deno.test("guard: files that come and go one after the other are not deleted at once; those that were there together are", async () => {
+  await using pair = await Pair.make();
+  const { anna, bert } = pair;
+  await fill(anna, "spool", 20);
+  await pair.start();
+  await pair.mirrored();
+  const one = async (i: number) => {
+    await put(`${anna.watched}/spool/job ${i}`, `job ${i}`);
+    await pair.mirrored();
+    await Deno.remove(`${anna.watched}/spool/job ${i}`);
+    await pair.mirrored();
+  };
+  for (let i = 0; i < 35; i++) {
+    await one(i);
+    // It is remembered across a restart.
+    if (i === 15) await anna.stop().then(() => anna.start());
+  }
+  assert.deepEqual(anna.running!.status().problems, []);
+  await fill(anna, "spool/many", 60);
+  await pair.mirrored();
+  await Deno.remove(`${anna.watched}/spool/many`, { recursive: true });
+  assert.match(
+    await held(anna),
+    /^60 of the 80 files in watched\/ would be deleted on bert at once/,
+  );
+  assert.equal(await filesIn(`${bert.synced}/spool/many`), 60);
+  confirm(anna);
+  await pair.mirrored();
+});
+
+Deno.test("guard: it says how much has gone already, and what was confirmed does not count again", async () => {
+  await using pair = await Pair.make();
+  const { anna, bert } = pair;
+  await fill(anna, "d", 80);
+  await pair.start();
+  await pair.mirrored();
+  for (let i = 0; i < 39; i++) await Deno.remove(`${anna.watched}/d/${i}`);
+  await eventually("most of it went", async () => assert.equal(await filesIn(bert.synced), 41), SOON);
+  await Deno.remove(`${anna.watched}/d/39`);
+  await Deno.remove(`${anna.watched}/d/40`);
+  await eventually("it is held", async () => {
+    assert.match(
+      await held(anna),
+      /^41 of the 80 files in watched\/ would be deleted on bert within ten minutes, and 2 of them now \(d\/39, d\/40\):/,
+    );
+  }, SOON);
+  confirm(anna);
+  await pair.mirrored();
+  await Deno.remove(`${anna.watched}/d/41`);
+  await pair.mirrored();
+  assert.equal(await filesIn(bert.synced), 38);
+  assert.deepEqual(anna.running!.status().problems, []);
+});
+
 Deno.test("guard: what is moved within the folder, or to another file system and back, is not deleted", async () => {
   await using pair = await Pair.make();
   const { anna } = pair;
