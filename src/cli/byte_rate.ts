@@ -1,7 +1,5 @@
+import { MIN_RATE_BYTES } from "../wire/hello.ts";
 import { parseByteSize } from "./byte_size.ts";
-
-/** The lowest limit: below it a link could not even be kept alive. */
-const MIN_BYTES_PER_SECOND = 1000;
 
 /** What {@linkcode parseByteRate} takes, for messages. */
 export const BYTE_RATE_RULE =
@@ -14,7 +12,7 @@ export const BYTE_RATE_RULE =
  */
 export function parseByteRate(value: string | number): number | null {
   const bytes = parseByteSize(value, { what: "a rate", end: "/s" });
-  if (bytes !== null && bytes < MIN_BYTES_PER_SECOND) {
+  if (bytes !== null && bytes < MIN_RATE_BYTES) {
     throw new Error(`${typeof value === "string" ? JSON.stringify(value) : value} is too little`);
   }
   return bytes;

@@ -144,14 +144,23 @@ export function parseOperation(header: RawHeader, extensions: HeaderExtensions):
   if (typeof turn !== "number" || !Number.isSafeInteger(turn) || turn < 0) {
     throw new MirrorError("bad_header", 'the field "turn" is not a whole number');
   }
+  const offer = extensions.offer && optionalFlag(header, "offer") === true;
+  const pieces = extensions.pieces && optionalFlag(header, "pieces") === true;
+  if (offer && pieces) throw new MirrorError("bad_header", 'both "offer" and "pieces" are true');
+  if (compressed && (offer || pieces)) {
+    throw new MirrorError(
+      "bad_header",
+      'the field "compressed" is true, and no content comes with the operation',
+    );
+  }
   return {
     ...base,
     sizeBytes,
     hash: hash.toLowerCase(),
     compressed,
     executable: extensions.modes ? optionalFlag(header, "executable") : null,
-    offer: extensions.offer && optionalFlag(header, "offer") === true,
-    pieces: extensions.pieces && optionalFlag(header, "pieces") === true,
+    offer,
+    pieces,
     turn,
   };
 }

@@ -400,7 +400,11 @@ class PeerRun implements RunningPeer {
     const wasSending = link.hello !== null || link.connection.dialled;
     if (!wasSending) this.#markSeen(link);
     if (partner === undefined || !wasSending || this.#links?.linkTo(link.peer.number)) return;
-    if (reason.code === "duplicate_link") return;
+    if (reason.code === "duplicate_link") {
+      // As a rule the other one is there in a moment.
+      partner.reason = reason.message;
+      return;
+    }
     const { clock, onEvent } = this.#parts;
     this.#markSeen(link);
     partner.sinceMs = clock.now();

@@ -49,6 +49,8 @@ const MAX_MARKS = 32;
 const MIN_MARK_BYTES = 4 * 1024 * 1024;
 /** Times that one place may turn out wrong before the transfer is given up. */
 const MAX_REPAIRS = 4;
+/** Times that a sender may build on what is not here before that: it is told each time. */
+const MAX_LACKS = 150;
 
 /** Tells the sender where to go on: the offsets with the SHA-256 of everything before each, the last one first. */
 export interface Resume {
@@ -108,6 +110,7 @@ export class Transfer {
   /** After a resume was sent: the places at which the next piece may begin, with the hash of what is before. */
   #marks: Map<number, Hash> | null = null;
   #repairs = { offset: -1, count: 0 };
+  #lacks = 0;
   /** The beginning of another version, in staging, that this file is built on; its bytes, if it was kept for this path. */
   #beside: { readonly path: string; readonly bytes: number } | null = null;
   #bases: Bases | null = null;
@@ -187,7 +190,10 @@ export class Transfer {
       if (await this.#offerPartial()) return;
       if (piece.bare && await this.#offerRemnant(this.#hash.copy())) return;
     }
-    if (piece.turn !== this.#turn) return;
+    if (piece.turn > this.#turn) {
+      throw new MirrorError("bad_content", "a piece is of a turn that was not asked for");
+    }
+    if (piece.turn < this.#turn) return;
     if (this.#marks !== null && await this.#goOn(piece)) return;
     if (piece.offset !== this.#done) throw new MirrorError("bad_content", "a piece is missing or came twice");
     const end = piece.offset + piece.length;
@@ -266,6 +272,9 @@ export class Transfer {
 
   /** A base is not here: the sender goes on without it, and is told what is here instead. */
   async #lack(base: string, before: Hash): Promise<void> {
+    if (++this.#lacks > MAX_LACKS) {
+      throw new MirrorError("bad_content", `the pieces build on ${MAX_LACKS} versions that are not here`);
+    }
     const has = await this.#describeRemnant();
     this.#askAgain(before, 0, { lacks: base, ...(has === null ? {} : { has }) });
   }
@@ -474,7 +483,10 @@ export class Transfer {
     await this.#working;
     if (this.#failure !== null) throw new MirrorError(this.#failure.code, this.#failure.message);
     this.#ending = false;
-    if (operation.turn !== this.#turn) return null;
+    if (operation.turn > this.#turn) {
+      throw new MirrorError("bad_content", "the operation is of a turn that was not asked for");
+    }
+    if (operation.turn < this.#turn) return null;
     // All of it was here already: the sender goes on at its end, without a piece.
     if (this.#marks?.has(operation.sizeBytes)) await this.#goOnAt(operation.sizeBytes);
     if (this.#marks !== null) return null;

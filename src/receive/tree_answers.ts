@@ -15,12 +15,17 @@ export interface TreeAnswer {
   readonly content: Uint8Array | null;
 }
 
+const DIGEST = /^[0-9a-f]{64}$/;
+
 /**
  * `tree`: whether what this side holds of the peer has the digest that the peer expects; if not, the digest of each bucket.
  *
  * @param held In the byte order of the paths.
  */
 export function answerTree(held: Iterable<TreeEntry>, header: RawHeader): TreeAnswer {
+  if (typeof header["digest"] !== "string" || !DIGEST.test(header["digest"])) {
+    throw new MirrorError("bad_header", 'the field "digest" is not a SHA-256 in hex');
+  }
   let count = 0;
   const digests = treeDigests((function* () {
     for (const entry of held) {

@@ -39,6 +39,8 @@ export interface Delivery {
   readonly silent: boolean;
   /** How the version is cut into chunks, if it was found out. */
   readonly chunks: Uint8Array | null;
+  /** The peer was asked to make it of what it has. */
+  readonly offered?: true;
 }
 
 export interface DeliveryParts {
@@ -129,7 +131,8 @@ async function offer(parts: DeliveryParts, state: PathState, read: Delivery["rea
   const header = { ...headerOf(parts, state), offer: true };
   await parts.link.credit(0, false);
   const reply = await parts.link.request("small", header);
-  return { state, read, reply, wireBytes: frameBytes(header, 0), silent: false, chunks: null };
+  const wireBytes = frameBytes(header, 0);
+  return { state, read, reply, wireBytes, silent: false, chunks: null, offered: true };
 }
 
 /**
@@ -164,9 +167,11 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
     onProgress: (doneBytes) => parts.onProgress({ doneBytes, sizeBytes, startedMs }),
   });
   let answered: Reply | null = null;
+  let isComplete = false;
   const answer = link.expectReply(id);
   answer.then((reply) => {
-    answered = reply;
+    // It cannot have what was not sent yet.
+    answered = reply.status === "ok" && !isComplete ? { ...reply, ...TOO_EARLY } : reply;
     outgoing.stop();
   }, () => outgoing.stop());
   parts.outgoing.set(id, outgoing);
@@ -178,16 +183,19 @@ async function inPieces(parts: DeliveryParts, file: ReadHandle, stat: FileStat):
       const state = stateOf(parts, stat, passed.hash);
       const header = { ...headerOf(parts, state), pieces: true, turn: outgoing.turn };
       await link.credit(0, false);
-      await link.notify("bulk", header);
+      const handed = link.notify("bulk", header);
+      isComplete = true;
+      await handed;
       parts.onSent();
       await Promise.race([answer, outgoing.resumed()]);
+      isComplete = false;
       if (answered === null) continue;
       const read = { stat, hash: passed.hash, atMs: parts.clock.now() };
       const wireBytes = outgoing.wireBytes + frameBytes(header, 0);
       return { state, read, reply: answered, wireBytes, silent: false, chunks: passed.chunks };
     }
     // Refused on the way. The receiver forgets the transfer when it knows that nothing more of it is to come.
-    const reply = await answer;
+    const reply = answered ?? await answer;
     await link.notify("bulk", { action: "abort", id });
     const state = stateOf(parts, stat, "");
     return { state, read: null, reply, wireBytes: outgoing.wireBytes, silent: false, chunks: null };
@@ -327,3 +335,8 @@ function headerOf({ link, id, action, observed, sender, hasModes }: DeliveryPart
 }
 
 const OK = { status: "ok", code: "", message: "" } as const;
+const TOO_EARLY = {
+  status: "error",
+  code: "failed",
+  message: "the peer said ok before all of the file was sent",
+} as const;

@@ -17,6 +17,8 @@ import type { Similar } from "./similar.ts";
 import { PIECE_BYTES, Pieces } from "./pieces.ts";
 
 const READ_BYTES = 256 * 1024;
+/** How often the receiver may ask to go on elsewhere: one that never has enough is not sent to for ever. */
+const MAX_TURNS = 200;
 /** Pieces whose buffers are in use at once. */
 const MAX_BUFFERS = 16;
 
@@ -77,6 +79,7 @@ export class Outgoing {
   #turn = 0;
   #stopped = false;
   #abandoned = false;
+  #failure: MirrorError | null = null;
   /** Whether the next piece is the first of its pass. */
   #isFirst = true;
   #passing = false;
@@ -131,15 +134,23 @@ export class Outgoing {
   }
 
   /**
-   * The receiver says where to go on, and perhaps what it has. What cannot be understood is not followed: the receiver then answers
-   * with an error.
+   * The receiver says where to go on, and perhaps what it has. What cannot be understood ends the transfer with an error: the receiver
+   * would wait for what it has asked for.
    *
    * @param content The chunks of what it has, if it says that it has something.
    */
   resume(header: RawHeader, content: Uint8Array): void {
     const { turn, marks, plain, lacks, has } = header;
     const chunks = typeof has === "string" ? ChunkList.parse(content) : null;
-    if (!isCount(turn) || turn <= this.#turn || !Array.isArray(marks)) return;
+    if (!isCount(turn) || turn === 0 || !Array.isArray(marks)) {
+      return this.fail(new MirrorError("bad_header", "the peer's `resume` cannot be understood"));
+    }
+    if (turn <= this.#turn) return; // what it asks for is on its way
+    if (turn > MAX_TURNS) {
+      return this.fail(
+        new MirrorError("failed", `the peer has asked for the file from elsewhere ${MAX_TURNS} times`),
+      );
+    }
     this.#resume = {
       turn,
       marks: marks.slice(0, 100).flatMap((mark: unknown) => {
@@ -154,11 +165,17 @@ export class Outgoing {
     this.#onResume();
   }
 
-  /** Resolves when the receiver has asked to go on elsewhere. */
+  /** Ends the transfer: what the receiver has said cannot be followed. */
+  fail(error: MirrorError): void {
+    this.#failure ??= error;
+    this.stop();
+  }
+
+  /** Resolves when the receiver has asked to go on elsewhere, or what it has asked for cannot be done. */
   resumed(): Promise<void> {
     return new Promise((resolve) => {
       this.#onResume = resolve;
-      if (this.#resume !== null) resolve();
+      if (this.#resume !== null || this.#failure !== null) resolve();
     });
   }
 
@@ -166,10 +183,11 @@ export class Outgoing {
    * Sends all pieces once.
    *
    * @returns `null` when the receiver has refused meanwhile.
-   * @throws {MirrorError} `changed_while_reading` or `link_closed`.
+   * @throws {MirrorError} `changed_while_reading`, `link_closed`, or what it was ended with.
    */
   async pass(): Promise<Passed | null> {
     for (;;) {
+      if (this.#failure !== null) throw this.#failure;
       const resume = this.#resume;
       this.#resume = null;
       this.#turn = resume?.turn ?? this.#turn;
@@ -183,6 +201,7 @@ export class Outgoing {
       } catch (error) {
         if (error !== STOPPED) throw error;
         if (this.#abandoned) throw gone(this.#parts.observed);
+        if (this.#failure !== null) throw this.#failure;
         if (this.#stopped) return null;
       } finally {
         this.#passing = false;

@@ -51,8 +51,8 @@ const OLD_NAME_MS = 5_000;
 const OLD_NAME_LOOK_MS = 20;
 /** Acks that are recorded in one transaction. */
 const ACKS_PER_COMMIT = 512;
-/** The longest list of chunks that is taken from a peer: those of our own making have up to about 2 MB. */
-const MAX_CHUNKS_BYTES = 8 * 1024 * 1024;
+/** The longest list of chunks that is taken from a peer: those of our own making have up to about 10 MB. */
+const MAX_CHUNKS_BYTES = 12 * 1024 * 1024;
 
 export interface SenderParts {
   readonly peer: { readonly number: number; readonly name: string };
@@ -649,8 +649,11 @@ export class Sender {
   async resume(header: RawHeader, content: FrameReader): Promise<void> {
     const { id } = header;
     const outgoing = typeof id === "string" ? this.#outgoing.get(id) : undefined;
-    if (outgoing === undefined || content.contentLeft > MAX_CHUNKS_BYTES) return;
-    outgoing.resume(header, await content.rest());
+    if (outgoing === undefined) return;
+    if (content.contentLeft <= MAX_CHUNKS_BYTES) return outgoing.resume(header, await content.rest());
+    outgoing.fail(
+      new MirrorError("bad_content", `the peer's list of chunks is longer than ${MAX_CHUNKS_BYTES} bytes`),
+    );
   }
 
   #landed(path: RelativePath): void {
@@ -780,7 +783,7 @@ export class Sender {
       if (settled.state === null) again.push(...this.#freedBy([path], now));
       this.#declined.delete(path);
       this.#outdated.delete(path);
-    } else if (reply.code === "content_needed") {
+    } else if (isDeclined(settled)) {
       this.#declined.add(path);
       again.push(path);
     } else {
@@ -830,12 +833,13 @@ export class Sender {
 
   #report(batch: readonly Settled[]): void {
     const { onEvent, onProgress, peer } = this.#parts;
-    for (const { path, action, reply, silent } of batch) {
+    for (const settled of batch) {
+      const { path, action, reply, silent } = settled;
       if (reply === STILL_THERE) continue;
       if (reply.status === "ok" && !silent) {
         onEvent({ kind: "sent", level: "detail", message: `${action} ${path}`, path, peer: peer.name });
       } else if (
-        reply.status === "error" && reply.code !== "content_needed" && reply.code !== "changed_while_reading"
+        reply.status === "error" && !isDeclined(settled) && reply.code !== "changed_while_reading"
       ) {
         const permanent = isPermanentRefusal(reply.code);
         const message = `${path} could not be mirrored to ${peer.name}: ${reply.message}${
@@ -881,3 +885,8 @@ export class Sender {
 }
 
 const OK = { status: "ok", code: "", message: "" } as const;
+
+/** Whether the peer was offered content that it does not have: it is sent then. To nothing else is that an answer. */
+function isDeclined({ reply, offered }: Settled): boolean {
+  return reply.code === "content_needed" && offered === true;
+}

@@ -28,6 +28,8 @@ export interface Settled {
   readonly silent: boolean;
   /** How the version is cut into chunks, if that was found out. */
   readonly chunks: Uint8Array | null;
+  /** The peer was asked to make it of what it has. */
+  readonly offered?: true;
 }
 
 /** A deletion that was not sent, because the path is still there. */

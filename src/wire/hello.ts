@@ -42,6 +42,8 @@ export interface Hello {
 
 /** A window below this could not hold a single small operation. */
 const MIN_WINDOW_BYTES = 1024 * 1024;
+/** The lowest limit, bytes a second: below it a link could not even be kept alive. */
+export const MIN_RATE_BYTES = 1000;
 
 /** The fields of a hello, the same in the request and in its answer. */
 export function helloFields(hello: Hello): object {
@@ -86,7 +88,7 @@ export function parseHello(header: RawHeader): Hello {
     process,
     folding: { case: foldsCase, unicode },
     windowBytes: window,
-    ...(rate === undefined ? {} : { receiveBytesPerSecond: rate }),
+    ...(rate === undefined ? {} : { receiveBytesPerSecond: Math.max(rate, MIN_RATE_BYTES) }),
     ...(timeMs === undefined ? {} : { timeMs }),
   };
 }

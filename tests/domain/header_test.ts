@@ -127,9 +127,16 @@ Deno.test("what an operation says", () => {
   assert.deepEqual(parseOperation({ ...HEADER, hash: HASH.toUpperCase() }, ALL), expected);
   assert.deepEqual(parseOperation({ ...HEADER, action: "update" }, ALL), { ...expected, action: "update" });
   assert.deepEqual(
-    parseOperation({ ...HEADER, executable: true, offer: true, pieces: true, kind: "file" }, ALL),
-    { ...expected, executable: true, offer: true, pieces: true },
+    parseOperation({ ...HEADER, executable: true, pieces: true, kind: "file" }, ALL),
+    { ...expected, executable: true, pieces: true },
   );
+});
+
+Deno.test("an operation without content cannot be compressed, and is offered or comes in pieces, not both", () => {
+  refuses({ ...HEADER, offer: true, pieces: true }, "bad_header", '"offer" and "pieces"');
+  for (const more of [{ offer: true }, { pieces: true }]) {
+    refuses({ ...HEADER, ...more, compressed: true }, "bad_header", '"compressed"');
+  }
 });
 
 Deno.test("an extension's field means nothing on a link without the extension, whatever its value", () => {

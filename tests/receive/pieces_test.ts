@@ -163,6 +163,8 @@ Deno.test("pieces: lies in a piece are refused, the version before stays", async
     "no gzip": { more: { coding: "gzip", raw: 3 }, content: new Uint8Array([1, 2, 3]) },
     "another coding": { more: { coding: "zstd" }, content: new Uint8Array(3) },
     "no number": { more: { length: "x" }, content: new Uint8Array(3) },
+    "no way to cut": { more: { bits: 21 }, content: new Uint8Array(3) },
+    "a turn that nobody asked for": { more: { turn: 3 }, content: NEW.subarray(0, 3) },
   };
   for (const [lie, { more, content }] of Object.entries(lies)) {
     const { bench, anna } = await withOld();
@@ -176,6 +178,33 @@ Deno.test("pieces: lies in a piece are refused, the version before stays", async
     assert.equal(sha256(await Deno.readFile(`${bench.synced}/big`)), sha256(OLD), lie);
     await anna.accepted(operation("create", "small", "s"), "s");
   }
+});
+
+Deno.test("pieces: an operation of a turn that nobody asked for is refused", async () => {
+  const { bench, anna } = await withOld();
+  await using _ = bench;
+  const update = { ...operation("update", "big", NEW), pieces: true };
+  await sendWhole(anna, update.id, NEW);
+  assert.equal((await anna.refused({ ...update, turn: 7 })).code, "bad_content");
+  assert.equal(sha256(await Deno.readFile(`${bench.synced}/big`)), sha256(OLD));
+});
+
+Deno.test("pieces: a sender that builds on one thing after the other that is not here is not told for ever", async () => {
+  await using bench = await ReceiveBench.open();
+  const anna = bench.link();
+  const { id } = operation("create", "big", NEW);
+  const ask = (turn: number): JsonObject =>
+    piece(id, NEW, 0, NEW.length, {
+      base: sha256(`${turn}`),
+      coding: "script",
+      ...(turn > 0 ? { turn } : {}),
+    });
+  for (let turn = 0; turn < 150; turn++) {
+    await anna.send(ask(turn), script());
+    await resumeOf(anna, id, turn + 1);
+  }
+  const refusal = await anna.refused({ ...ask(150), id }, script());
+  assert.match(String(refusal.message), /build on 150 versions that are not here/);
 });
 
 Deno.test("pieces: what came before the process was killed is gone on with", async () => {

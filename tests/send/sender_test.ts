@@ -812,6 +812,88 @@ Deno.test("send: a refusal while a large file travels ends it, and is counted on
   assert.ok(pieces < 100, `${pieces} of 115 pieces travelled after the refusal of the first`);
 });
 
+Deno.test("send: `content_needed` to what was no offer is a failure like any other, with its reason and a time to try again", async () => {
+  await using bench = await SendBench.open(new ManualClock());
+  await bench.write("small", "s");
+  await bench.write("big", "x".repeat(400_000));
+  bench.answer = ({ header }) =>
+    header.action === "piece" ? null : { status: "error", code: "content_needed", message: "send it" };
+  bench.attach();
+  await bench.observe("small", "big");
+  for (const path of ["small", "big"]) {
+    await eventually("it has failed", () => assert.equal(bench.row(path)?.code, "content_needed"));
+    assert.equal(bench.row(path)?.attempts, 1);
+    assert.equal(bench.row(path)?.reason, "send it");
+  }
+  await turns(200);
+  assert.equal(bench.operations.length, 2, "nothing is repeated at once");
+});
+
+/** A large file whose receiver answers each first piece of a turn with a `resume`; gives the path's row when it has failed. */
+async function afterResumes(answer: (turn: number) => JsonObject, content: Uint8Array = new Uint8Array(0)) {
+  await using bench = await SendBench.open(new ManualClock());
+  await bench.write("big", crypto.getRandomValues(new Uint8Array(60_000)));
+  await Deno.truncate(`${bench.watched}/big`, 400_000);
+  let turn = 0;
+  bench.answer = ({ header }) => {
+    if (header.action === "piece" && Number(header.turn ?? 0) === turn) {
+      turn++;
+      void bench.far.send({ action: "resume", id: header.id, ...answer(turn) }, content);
+    }
+    return null;
+  };
+  bench.attach({ extensions: NO_TREE.filter((extension) => extension !== "credit") });
+  await bench.observe("big");
+  const row = await eventually("it has failed", () => {
+    const row = bench.row("big");
+    assert.ok(row?.reason);
+    return row;
+  }, { deadlineMs: 20_000 });
+  await eventually(
+    "it is given up",
+    () => assert.ok(bench.far.frames.some(({ header }) => header.action === "abort")),
+  );
+  return { row, turn };
+}
+
+Deno.test("send: a receiver that asks for a file from elsewhere again and again is not sent to for ever", async () => {
+  const { row, turn } = await afterResumes((turn) => ({ turn, marks: [[0, sha256("")]], plain: 0 }));
+  assert.match(row.reason!, /asked for the file from elsewhere 200 times/);
+  assert.equal(row.attempts, 1);
+  assert.ok(turn <= 202, `${turn}`);
+});
+
+Deno.test("send: a `resume` that cannot be understood ends the transfer with the reason", async () => {
+  for (const answer of [{ turn: 1 }, { turn: 0, marks: [] }, { turn: "1", marks: [] }] as JsonObject[]) {
+    const { row } = await afterResumes(() => answer);
+    assert.match(row.reason!, /`resume` cannot be understood/);
+  }
+  const long = await afterResumes(
+    () => ({ turn: 1, marks: [], plain: 0, has: "0".repeat(64) }),
+    new Uint8Array(13_000_000),
+  );
+  assert.match(long.row.reason!, /list of chunks is longer/);
+});
+
+Deno.test("send: an ok that comes before all of a large file was sent is none", async () => {
+  await using bench = await SendBench.open(new ManualClock());
+  await bench.write("big", "x".repeat(14_000_000));
+  let answered = false;
+  bench.answer = ({ header }) => {
+    if (header.action !== "piece") return { status: "ok" };
+    if (answered) return null;
+    answered = true;
+    return { status: "ok" };
+  };
+  bench.attach();
+  await bench.observe("big");
+  await eventually(
+    "it has failed",
+    () => assert.match(bench.row("big")?.reason ?? "", /before all of the file was sent/),
+  );
+  assert.equal(bench.acked("big"), null);
+});
+
 Deno.test("send: a plain peer gets one operation at a time, no folders, nothing but plain fields", async () => {
   await using bench = await SendBench.open();
   await bench.write("d/a", "a");
