@@ -18,9 +18,12 @@ export function onceReport(
   rows: readonly PendingRow[],
   home: Pick<Home, "command">,
 ): string[] {
+  const problem = result.problem === null ? [] : [`not everything was done: ${escapeText(result.problem)}`];
+  const others = last.problems.filter(({ message }) => message !== result.problem);
   const left = result.left > 0
     ? [
-      ...last.problems.map(({ message }) => escapeText(message)),
+      ...problem,
+      ...others.map(({ message }) => escapeText(message)),
       `${plural(result.left, "path")} not delivered:`,
       ...leftLines(result.left, rows, home),
     ]
@@ -32,7 +35,7 @@ export function onceReport(
     return ["no peer could be reached.", ...reasons, ...left];
   }
   if (result.left > 0) return left;
-  if (result.problem !== null) return [`not all could be looked through: ${escapeText(result.problem)}`];
+  if (problem.length > 0) return problem;
   const { sent, received, sentBytes, receivedBytes } = last.total;
   return [
     `Everything is delivered: sent ${plural(sent, "operation")} (${showBytes(sentBytes)}), ` +

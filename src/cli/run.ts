@@ -128,18 +128,29 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
   });
   store.facts.set(FOLDERS_FACT, folders); // for `status` when nothing runs
   let result: OnceResult | null;
+  let signal: Deno.Signal | null = null;
   let last: RunStatus;
   try {
     reporter.follow(() => peer.status());
     notices?.follow(() => peer.status());
-    result = await Promise.race([signals.asked.then(() => null), peer.finished]);
+    result = await Promise.race([signals.asked.then((asked) => (signal = asked, null)), peer.finished]);
     last = peer.status();
     await notices?.end();
   } finally {
     reporter[Symbol.dispose](); // the live line is gone before anything else is said
     await peer.stop();
   }
+  if (result === null && flags.once) result = interrupted(last, signal!);
   return result === null ? EXIT.done : tellOnce(result, last, store, output, home);
+}
+
+/** A run with `--once` that was ended before it was done: whoever started it must not take it for one that was. */
+function interrupted({ peers }: RunStatus, signal: Deno.Signal): OnceResult {
+  const left = peers.reduce(
+    (sum, { pending: { waiting, refused, held } }) => sum + waiting + refused + held,
+    0,
+  );
+  return { reached: true, left, problem: `it was ended by ${signal}` };
 }
 
 async function openKeeper(home: Home): Promise<IdentityKeeper> {

@@ -5,6 +5,7 @@ import { formatAddress } from "../link/address.ts";
 import { heldProblems } from "../send/deletion_guard.ts";
 import type { Store } from "../store/store.ts";
 import { damageProblem } from "../verify/known_damage.ts";
+import { unreadProblem } from "../watch/unread.ts";
 import { type Config, loadConfig, parseConfig } from "./config.ts";
 import type { Action, Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
@@ -182,9 +183,8 @@ function trashReport(store: Store): StatusReport["trash"] {
   return { ...count, oldest: jsonTimeOrNull(oldestMs) };
 }
 
-/** What verifying has found and what the last run held back, while none is there to say so. */
+/** What could not be read, what verifying has found and what the last run held back, while none is there to say so. */
 function keptProblems(store: Store): Problem[] {
-  const damage = damageProblem(store);
-  const held = store.peers.list().flatMap((peer) => heldProblems(store, peer));
-  return damage === null ? held : [damage, ...held];
+  const found = [unreadProblem(store), damageProblem(store)].filter((problem) => problem !== null);
+  return [...found, ...store.peers.list().flatMap((peer) => heldProblems(store, peer))];
 }

@@ -89,6 +89,10 @@ export class Link {
   #framesRead = 0;
   #bytesSeen = 0;
   #bytesSent = 0;
+  /** When the peer last did anything but keep the link alive; monotonic milliseconds. */
+  #workedAt: number;
+  /** The ids of our pings. */
+  readonly #pings = new Set<string>();
   /** A ping of ours has not had its turn yet. */
   #pingWaits = false;
   #silentTicks = 0;
@@ -111,6 +115,7 @@ export class Link {
     this.#clock = parts.clock;
     this.#random = parts.random;
     this.openedMs = parts.clock.now();
+    this.#workedAt = parts.clock.monotonic();
     const limits = this.#limits = parts.limits ?? null;
     const read = () => this.connection.read();
     const paced = this.#pacedSource = limits === null ? null : new PacedSource(read, limits.receive);
@@ -141,6 +146,11 @@ export class Link {
   /** Frames of any kind that have begun to come, those included that no handler is told of. */
   get framesRead(): number {
     return this.#framesRead;
+  }
+
+  /** For how long the peer has done nothing but keep the link alive, milliseconds. */
+  get silentMs(): number {
+    return this.#clock.monotonic() - this.#workedAt;
   }
 
   /** Whether both sides have the extension. */
@@ -220,6 +230,9 @@ export class Link {
           await this.#skipRest();
           continue;
         }
+        const id = idOf(header);
+        const keepsAlive = header["action"] === "ping" || (id !== null && this.#pings.delete(id));
+        if (!keepsAlive) this.#workedAt = this.#clock.monotonic();
         if (header["action"] === undefined && header["status"] !== undefined) await this.#takeReply(header);
         else if (header["action"] === "ping") this.reply({ status: "ok", id: idOf(header) });
         else if (header["action"] === "credit" && this.has("credit")) this.#takeCredit(header);
@@ -437,6 +450,7 @@ export class Link {
     if (this.#pingWaits) return;
     this.#pingWaits = true;
     const id = this.#random.uuid();
+    this.#pings.add(id);
     this.expectReply(id).catch(() => {}); // the link has ended, which everybody is told
     this.#writer.send("control", { id, action: "ping" }).then(
       () => this.#pingWaits = false,

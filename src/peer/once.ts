@@ -10,6 +10,9 @@ export interface OnceResult {
   readonly problem: string | null;
 }
 
+/** How long the linked peers may be waited for while they do nothing but keep the link alive: one may look through a very large tree. */
+const SILENT_MS = 1_800_000;
+
 /** How long a peer is dialled, at the start and again after a link was lost. */
 const REACH_MS = 30_000;
 /** How long a folder is tried that cannot be looked through. */
@@ -26,6 +29,10 @@ export interface OnceParts {
   readonly left: () => number;
   /** Why the watched folder cannot be looked through, or what was seen not be written down; `null` while all is well. */
   readonly problem: () => string | null;
+  /** What of the watched folder could not be read; `null` when all could. */
+  readonly unread: () => string | null;
+  /** For how long the linked peers have been waited for, and have done nothing but keep the link alive; milliseconds. */
+  readonly silentMs: () => number;
 }
 
 /** Waits until a run with `once` has done what it can. */
@@ -47,8 +54,12 @@ export function whenDone(
         alone = now;
       }
       const isDone = parts.settled() && (isLinked || (reached && parts.left() === 0));
-      if (isDone || now - alone >= REACH_MS || now - able >= LOOK_THROUGH_MS) {
-        return resolve({ reached, left: parts.left(), problem });
+      const isSilent = !isDone && isLinked && parts.silentMs() >= SILENT_MS;
+      if (isDone || isSilent || now - alone >= REACH_MS || now - able >= LOOK_THROUGH_MS) {
+        const silence = isSilent
+          ? `the other side has answered nothing for ${SILENT_MS / 60_000} minutes`
+          : null;
+        return resolve({ reached, left: parts.left(), problem: problem ?? silence ?? parts.unread() });
       }
       cancel = parts.clock.after(LOOK_MS, look);
     };

@@ -17,6 +17,7 @@ import type { Store } from "../store/store.ts";
 import { damageProblem, noteDamaged } from "../verify/known_damage.ts";
 import type { Change } from "../watch/sighting.ts";
 import { Observer } from "../watch/observer.ts";
+import { unreadProblem } from "../watch/unread.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
 import { type OnceResult, whenDone } from "./once.ts";
@@ -69,6 +70,8 @@ const POLL_MS = 500;
 const DAY_MS = 86_400_000;
 /** How often the log is brought down to its age. */
 const PRUNE_MS = 3_600_000;
+/** How long a peer may answer nothing of what was sent before it is said. */
+const UNANSWERED_MS = 120_000;
 /** Attempts after which `once` counts a path as one that it cannot get any further with. */
 const ONCE_ATTEMPTS = 3;
 
@@ -80,7 +83,8 @@ interface Partner {
   theySettled: boolean;
   /** What we have told it of ourselves on this link. */
   told: "busy" | "settled" | "complete" | null;
-  wasInSync: boolean;
+  /** Whether it was said that everything is there since something was sent last. */
+  isToldInSync: boolean;
   sinceMs: number;
   reason: string | null;
 }
@@ -118,6 +122,8 @@ class PeerRun implements RunningPeer {
   readonly #refusedForRoom: Refusals;
   /** What was refused for a peer's quota, by the peer's name. */
   readonly #refusedForQuota = new Map<string, Refusals>();
+  /** Of a run with `once`: since when there is nothing to do here but to wait; monotonic milliseconds. */
+  #waitingSince = 0;
   #changesSeen = 0;
   #prunedMs = 0;
   #tellingSoon = false;
@@ -245,6 +251,8 @@ class PeerRun implements RunningPeer {
         linked: () => this.#anyLinked(),
         settled: () => this.#allSettled(),
         problem: () => this.#observer?.scanProblem ?? null,
+        unread: () => unreadProblem(store)?.message ?? null,
+        silentMs: () => this.#silentMs(),
         left: () => this.#left(),
       });
       this.#cancelOnce = once.cancel;
@@ -374,7 +382,7 @@ class PeerRun implements RunningPeer {
     this.#markSeen(link);
     partner.theySettled = !link.has("settled");
     partner.told = null;
-    partner.wasInSync = false;
+    partner.isToldInSync = false;
     partner.sinceMs = clock.now();
     partner.reason = null;
     const how = link.hello === null ? ", which speaks the plain protocol only" : "";
@@ -473,6 +481,8 @@ class PeerRun implements RunningPeer {
         onProgress: (path) => {
           if (path !== null) {
             this.#counts.sent++;
+            const partner = this.#partners.get(peer.number);
+            if (partner !== undefined) partner.isToldInSync = false;
             this.#lastPath = path;
           }
           this.#tellSettledSoon();
@@ -481,7 +491,7 @@ class PeerRun implements RunningPeer {
       const fresh = {
         theySettled: false,
         told: null,
-        wasInSync: false,
+        isToldInSync: false,
         sinceMs: clock.now(),
         reason: null,
       };
@@ -507,11 +517,10 @@ class PeerRun implements RunningPeer {
       if (link === null) continue;
       const settled = this.#isSettled(partner);
       const complete = settled && partner.sender.inSync;
-      if (complete && !partner.wasInSync) {
-        partner.wasInSync = true;
-        const message = `everything in watched/ is on ${partner.peer.name}`;
-        this.#parts.onEvent({ kind: "in_sync", level: "info", message, peer: partner.peer.name });
-      } else if (!settled) partner.wasInSync = false;
+      if (complete && !partner.isToldInSync) {
+        partner.isToldInSync = true;
+        this.#tellInSync(partner.peer.name);
+      }
       const told = complete ? "complete" : settled ? "settled" : "busy";
       if (!link.has("settled") || partner.told === told) continue;
       partner.told = told;
@@ -519,8 +528,24 @@ class PeerRun implements RunningPeer {
     }
   }
 
+  #tellInSync(peer: string): void {
+    const skipped = this.#parts.store.skipped.count();
+    const message = skipped === 0
+      ? `everything in watched/ is on ${peer}`
+      : `everything in watched/ is on ${peer}, but for what is not sent (${skipped}: see \`mirrorsync status\`)`;
+    this.#parts.onEvent({ kind: "in_sync", level: "info", message, peer });
+  }
+
   #isSettled(partner: Partner): boolean {
     return this.#scanned && this.#observer!.idle() && partner.sender.canGetNoFurther(ONCE_ATTEMPTS);
+  }
+
+  /** For how long the linked peers have been waited for, and have done nothing. */
+  #silentMs(): number {
+    const now = this.#parts.clock.monotonic();
+    if (!this.#scanned || !this.#observer!.idle() || this.#receiver!.busy) this.#waitingSince = now;
+    const links = [...this.#partners.keys()].flatMap((number) => this.#links!.linkTo(number) ?? []);
+    return Math.min(now - this.#waitingSince, ...links.map((link) => link.silentMs));
   }
 
   #anyLinked(): boolean {
@@ -651,8 +676,9 @@ class PeerRun implements RunningPeer {
 
   #problems(observing: Problem | null): Problem[] {
     const problems = observing === null ? [] : [observing];
-    const damage = damageProblem(this.#parts.store);
-    if (damage !== null) problems.push(damage);
+    for (const found of [unreadProblem(this.#parts.store), damageProblem(this.#parts.store)]) {
+      if (found !== null) problems.push(found);
+    }
     const noSpaceMs = this.#refusedForRoom.sinceMs();
     if (noSpaceMs !== null) {
       const message =
@@ -667,7 +693,16 @@ class PeerRun implements RunningPeer {
         "the quota is raised (--quota)";
       problems.push({ code: "over_quota", message, sinceMs });
     }
-    for (const { peer } of this.#partners.values()) {
+    for (const { peer, sender } of this.#partners.values()) {
+      const silentMs = this.#links?.linkTo(peer.number)?.silentMs ?? 0;
+      if (sender.unanswered > 0 && silentMs >= UNANSWERED_MS) {
+        const message =
+          `${peer.name} has not answered for a while (its disk may hang, or it is very busy): what was sent may not be ` +
+          "there yet, and goes again if the link is lost";
+        // To the minute, so that there is news only now and then.
+        const sinceMs = Math.floor((this.#parts.clock.now() - silentMs) / 60_000) * 60_000;
+        problems.push({ code: "peer_silent", message, sinceMs });
+      }
       const over = this.#parts.store.pending.firstWithCode(peer.number, "over_quota");
       if (over !== null) {
         const message = `the quota on ${peer.name} is used up (${

@@ -155,6 +155,11 @@ export class Sender {
     return this.#link !== null;
   }
 
+  /** Operations that are on their way, or not answered yet. */
+  get unanswered(): number {
+    return this.#inFlight.size;
+  }
+
   get #busy(): boolean {
     return this.#inFlight.size > 0 || this.#settled.length > 0 || this.#comparing !== null;
   }

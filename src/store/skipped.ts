@@ -49,6 +49,15 @@ export class SkippedTable {
     );
   }
 
+  /** What could not be read: how much of it there is, and the first of it. */
+  unreadable(): { readonly count: number; readonly first: Skipped | null } {
+    const row = this.#db.get("SELECT count(*) AS n FROM skipped WHERE reason = 'unreadable'")!;
+    const first = this.#db.get(
+      "SELECT * FROM skipped WHERE reason = 'unreadable' ORDER BY since_ms, path LIMIT 1",
+    );
+    return { count: Number(row["n"]), first: first && toSkipped(first) };
+  }
+
   count(): number {
     return Number(this.#db.get("SELECT count(*) AS n FROM skipped")!["n"]);
   }

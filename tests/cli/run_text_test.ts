@@ -208,7 +208,11 @@ Deno.test("how a run with --once ended is told in lines", () => {
   );
   const full = { reached: true, left: 0, problem: "the disk is full" };
   assert.deepEqual(onceReport(full, status(), [], home), [
-    "not all could be looked through: the disk is full",
+    "not everything was done: the disk is full",
+  ]);
+  assert.deepEqual(onceReport({ ...full, left: 3 }, status(), [row], home).slice(0, 2), [
+    "not everything was done: the disk is full",
+    "3 paths not delivered:",
   ]);
   assert.deepEqual(onceReport({ reached: true, left: 3, problem: null }, status(), [row], home), [
     "3 paths not delivered:",

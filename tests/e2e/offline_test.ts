@@ -460,6 +460,15 @@ Deno.test("run --once does what can be done, ends by itself and says how it went
     await assertMirrored(a.watched, b.synced, { deadlineMs: 0 });
   });
 
+  await t.step("ended by a signal before it was done: 1, and it says so", async () => {
+    await put(`${a.watched}/not yet`, "not yet");
+    const running = a.startOnce();
+    await eventually("it dials", async () => assert.equal((await a.rows("not yet", "pending")).length, 1));
+    running.signal("SIGTERM");
+    assert.equal(await a.endOnce(), 1, said(running));
+    assert.match(running.stderr, /not everything was done: it was ended by SIGTERM\n1 path not delivered:/);
+  });
+
   await t.step("nobody there: 75, and what could not be sent is still pending", async () => {
     const code = await lonely.a.endOnce(90_000);
     assert.equal(code, 75, said(unreachable));

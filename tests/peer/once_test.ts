@@ -18,6 +18,8 @@ Deno.test("once: a folder that cannot be looked through for long ends the run wi
     settled: () => false, // nobody can be sure of anything while what is seen cannot be written down
     left: () => 0,
     problem: () => PROBLEM,
+    unread: () => null,
+    silentMs: () => 0,
   });
   assert.deepEqual(await result, { reached: true, left: 0, problem: PROBLEM });
 });
@@ -30,6 +32,40 @@ Deno.test("once: a folder that can be looked through again is waited for", async
     settled: () => looks > 3,
     left: () => 0,
     problem: () => ++looks <= 3 ? PROBLEM : null,
+    unread: () => null,
+    silentMs: () => 0,
   });
   assert.deepEqual(await result, { reached: true, left: 0, problem: null });
+});
+
+Deno.test("once: what could not be read is told at the end, and is not waited for", async () => {
+  const { result } = whenDone({
+    clock: new SystemClock(),
+    linked: () => true,
+    settled: () => true,
+    left: () => 0,
+    problem: () => null,
+    unread: () => PROBLEM,
+    silentMs: () => 0,
+  });
+  assert.deepEqual(await result, { reached: true, left: 0, problem: PROBLEM });
+});
+
+Deno.test("once: a peer that keeps the link and does nothing is not waited for for ever", async () => {
+  const clock = new FastClock();
+  const since = clock.monotonic();
+  const { result } = whenDone({
+    clock,
+    linked: () => true,
+    settled: () => false,
+    left: () => 2,
+    problem: () => null,
+    unread: () => null,
+    silentMs: () => clock.monotonic() - since,
+  });
+  assert.deepEqual(await result, {
+    reached: true,
+    left: 2,
+    problem: "the other side has answered nothing for 30 minutes",
+  });
 });

@@ -5,6 +5,7 @@ import { Ledger } from "../../src/watch/ledger.ts";
 import { enterRoot } from "../../src/watch/places.ts";
 import { Slices } from "../../src/domain/slices.ts";
 import { Scan } from "../../src/watch/scan.ts";
+import { unreadProblem } from "../../src/watch/unread.ts";
 import { eventually } from "../helpers/eventually.ts";
 import { WatchedFolder } from "./watched_folder.ts";
 
@@ -497,6 +498,10 @@ scanTest("the watched folder on another disk, empty: nothing is deleted", async 
   });
   assert.deepEqual(folder.paths(), ["a (unknown)", "b (unknown)", "sub (unknown)", "sub/c (unknown)"]);
   assert.deepEqual(folder.skips(), [".: unreadable"]);
+  assert.match(
+    unreadProblem(folder.store)!.message,
+    /^not all of watched\/ can be read: the watched folder is on another disk/,
+  );
   await folder.restart();
   folder.toldNothing();
   await folder.restart(() => {
@@ -506,6 +511,7 @@ scanTest("the watched folder on another disk, empty: nothing is deleted", async 
   });
   assert.deepEqual(folder.paths(), ["a", "b", "sub", "sub/c"]);
   assert.deepEqual(folder.skips(), []);
+  assert.equal(unreadProblem(folder.store), null);
 });
 
 scanTest(
