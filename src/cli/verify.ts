@@ -49,7 +49,8 @@ export function addVerify(program: Command, action: Action): void {
           [EXIT.done]: "everything that was read is as it should be, or was repaired",
           [EXIT.failed]:
             "something is damaged, missing or unreadable and was not repaired; or it was not read to the end",
-          [EXIT.notReached]: "with --repair: the peer could not be reached, or went away",
+          [EXIT.notReached]:
+            "a `run` is going, and a peer could not be asked: it is not linked, or went away",
         },
       ),
     )
@@ -74,7 +75,7 @@ async function verify({ home, output }: Context, flags: Flags): Promise<number> 
   if (!running) {
     output.hint([`Only this side was read. To verify the peers too:  ${home.command("run")}`]);
   }
-  return exitStatus(result);
+  return exitStatus(result, running);
 }
 
 function cannotRepair(home: Home): MirrorError {
@@ -83,13 +84,15 @@ function cannotRepair(home: Home): MirrorError {
   return new MirrorError("unreachable", message);
 }
 
-function exitStatus(result: VerifyResult): number {
+function exitStatus(result: VerifyResult, running: boolean): number {
+  const states = result.peers.map(({ state }) => state);
   if (result.repair) {
-    const states = result.peers.map(({ state }) => state);
     if (states.includes("lost") || !states.includes("verified")) return EXIT.notReached;
     if (!isWell(result) && states.includes("not_asked")) return EXIT.notReached;
   }
-  return isWell(result) ? EXIT.done : EXIT.failed;
+  if (!isWell(result)) return EXIT.failed;
+  // Somebody who lets this run every night must learn that the mirror was not read.
+  return running && states.some((state) => state !== "verified") ? EXIT.notReached : EXIT.done;
 }
 
 /** Has the running process verify, by a row in the database, and waits for what it says. */

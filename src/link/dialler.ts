@@ -3,7 +3,7 @@ import type { Address, Clock, Connection, Network, Random } from "../domain/port
 import { DIAL_BACKOFF, retryDelayMs } from "../domain/retry.ts";
 
 /** A link that lasted this long was a good one: the next attempts start over with short waits. */
-const GOOD_LINK_MS = 5_000;
+const GOOD_LINK_MS = 2_000;
 
 /** What a dialler needs of its surroundings. */
 export interface DiallerParts {

@@ -67,13 +67,12 @@ export class RepairTask {
 
   /** What can be repaired on one side with this peer's help. */
   #findings(number: number | null): (side: Side) => OpenFinding[] {
-    const { store } = this.#parts;
     return (side) =>
       this.#open.filter((finding) =>
         finding.side === side && !finding.repaired && (finding.at?.number ?? null) === number &&
         (finding.verdict === "damaged" || (side === "synced" && finding.verdict === "missing")) &&
-        (number !== null || side === "watched" ||
-          store.synced.get(this.#partner.peer.number, finding.path as RelativePath) !== null)
+        // The row of what is missing here may be gone by now: then it comes again by itself.
+        (number !== null || side === "watched" || finding.put.has(this.#partner.peer.number))
       );
   }
 
@@ -125,16 +124,15 @@ export class RepairTask {
     const bad = await this.#theirFindings({ watched: this.#unmended(batch, peer.number), synced: [] });
     const good = this.#withGoodSource(batch, bad, `${peer.name}'s own file`);
     if (good.length === 0) return;
-    const rows = new Map(good.map(({ path }) => [path, store.synced.get(peer.number, path as RelativePath)]));
     const damagedPaths = pathsOf(good.filter(({ verdict }) => verdict === "damaged"));
     const parts = verification.repairParts(link, this.#stopped);
     const repaired = await repairHere(parts, peer.number, { watched: [], synced: damagedPaths });
     await ask(link, { id: random.uuid(), action: "compare" }, repaired.damaged);
-    await this.#wait(good, async ({ path }) => {
+    await this.#wait(good, async ({ path, put }) => {
       const row = store.synced.get(peer.number, path as RelativePath);
       const now = await synced.lstat(path);
       return row !== null && now !== null && sameMark(now, row) &&
-        row.state.hash === rows.get(path)?.state.hash;
+        row.state.hash === put.get(peer.number);
     });
     const { findings } = await readHere(
       { ...parts, onProgress: () => {} },

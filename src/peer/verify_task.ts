@@ -15,6 +15,8 @@ export interface TaskParts extends VerificationParts {
 
 /** A finding while it can still be repaired. */
 export interface OpenFinding extends Finding {
+  /** Of a file in `synced/` here: what each peer has put there, its SHA-256 by the peer's number, as it was when it was read. */
+  readonly put: ReadonlyMap<number, string>;
   /** The number and the name of the peer on whose disk it is; `null`: this side. */
   readonly at: { readonly number: number; readonly name: string } | null;
   repaired: boolean;
@@ -57,7 +59,10 @@ export class VerifyTask {
       this.#readHere(all),
       ...all.map((partner) => this.#readThere(partner)),
     ]);
-    const open: OpenFinding[] = here.findings.map((finding) => opened(finding, null));
+    const open: OpenFinding[] = here.findings.map((finding) => ({
+      ...opened(finding, null),
+      put: this.#putHere(finding, all),
+    }));
     for (const { partner, report } of there) {
       open.push(...report.findings.map((finding) => opened(finding, partner.peer)));
     }
@@ -76,8 +81,19 @@ export class VerifyTask {
       tookMs: Math.round(clock.monotonic() - startedMs),
       ...{ watched: here.watched, synced: here.synced, more: here.more },
       peers: peers.map((peer, i) => this.#ended(peer, there[i]!.partner)),
-      findings: open.map(({ at, ...finding }): VerifiedFinding => ({ ...finding, peer: at?.name ?? null })),
+      findings: open.map(({ at, put: _, ...finding }): VerifiedFinding => ({
+        ...finding,
+        peer: at?.name ?? null,
+      })),
     };
+  }
+
+  #putHere({ side, path }: Finding, partners: readonly VerifyPartner[]): Map<number, string> {
+    const { store } = this.#parts;
+    return new Map(partners.flatMap(({ peer: { number } }) => {
+      const row = side === "synced" ? store.synced.get(number, path as RelativePath) : null;
+      return row === null ? [] : [[number, row.state.hash] as const];
+    }));
   }
 
   #readHere(partners: readonly VerifyPartner[]): Promise<Report> {
@@ -174,7 +190,7 @@ interface Asked {
 }
 
 function opened(finding: Finding, at: OpenFinding["at"]): OpenFinding {
-  return { ...finding, at, repaired: false, notRepaired: null };
+  return { ...finding, at, put: new Map(), repaired: false, notRepaired: null };
 }
 
 function sum({ watched, synced }: Report) {

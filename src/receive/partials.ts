@@ -6,8 +6,9 @@ import type { Store } from "../store/store.ts";
 /** Beginnings that are kept for their rest to come. */
 const MAX_COUNT = 8;
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000;
-/** With less free than this on the disk none is kept. */
+/** With less free than this on the disk only the latest is kept, and with less than that none. */
 const MIN_FREE_BYTES = 64 * 1024 * 1024;
+const LAST_FREE_BYTES = 16 * 1024 * 1024;
 
 export interface PartialsParts {
   readonly tree: FileTree;
@@ -108,8 +109,8 @@ export class Partials {
   }
 
   /**
-   * Lets go of what is too old, too much, or in the way on a disk that fills: the latest one stays while there is any room, the
-   * others as long as all together take no more than what is free.
+   * Lets go of what is too old, too much, or in the way on a disk that fills: the latest one stays while there is any room (what needs
+   * it gets it all the same), the others as long as all together take no more than what is free.
    */
   async sweep(): Promise<void> {
     const { store, tree, clock } = this.#parts;
@@ -119,7 +120,9 @@ export class Partials {
     let count = 0, bytes = 0;
     for (const partial of partials) {
       const withIt = bytes + partial.verifiedBytes;
-      const fits = freeBytes >= MIN_FREE_BYTES && (count === 0 || withIt <= freeBytes);
+      const fits = count === 0
+        ? freeBytes >= LAST_FREE_BYTES
+        : freeBytes >= MIN_FREE_BYTES && withIt <= freeBytes;
       const isYoung = clock.now() - partial.updatedMs < MAX_AGE_MS;
       if (count < MAX_COUNT && fits && isYoung) {
         count++;

@@ -170,9 +170,17 @@ function* stretches(
 }
 
 async function ensureStaging(tree: FileTree): Promise<void> {
-  const stat = await tree.lstat(STAGING_FOLDER);
-  if (stat === null) await tree.mkdir(STAGING_FOLDER);
-  else if (stat.kind !== "folder") {
+  let stat = await tree.lstat(STAGING_FOLDER);
+  if (stat === null) {
+    try {
+      return await tree.mkdir(STAGING_FOLDER);
+    } catch (error) {
+      // Two repairs at once, one asked for on each side: the other one was faster.
+      if (!(error instanceof FileError && error.code === "exists")) throw error;
+      stat = await tree.lstat(STAGING_FOLDER);
+    }
+  }
+  if (stat !== null && stat.kind !== "folder") {
     const message =
       `${tree.root}/${STAGING_FOLDER} is MirrorSync's own folder, but something else has the name: move it away`;
     throw new FileError("not_folder", message);
@@ -190,7 +198,9 @@ async function tidy(tree: FileTree): Promise<void> {
 }
 
 function changed(path: string): MirrorError {
-  return failed(`${path} was changed meanwhile: it is left as it is`);
+  return failed(
+    `${path} was changed meanwhile (edited, or repaired from the other side): it is left as it is`,
+  );
 }
 
 function failed(message: string): MirrorError {

@@ -297,6 +297,20 @@ Deno.test("verify: a file that is edited is no damage, one that is missing in sy
   });
 });
 
+Deno.test("verify: what is missing in synced/ here is repaired too when it is asked for here", async () => {
+  await using pair = await rested();
+  const { bert } = pair;
+  await linked(pair);
+  await Deno.remove(`${bert.synced}/small`);
+  const result = await verify(bert, true);
+  assert.ok(
+    result.findings.map(shown).includes("here synced/small missing, repaired"),
+    JSON.stringify(result),
+  );
+  assert.ok(isWell(result));
+  await assertRight(pair);
+});
+
 Deno.test("verify: without a link this side is verified alone, and that is said", async () => {
   await using pair = await rested();
   const { anna } = pair;

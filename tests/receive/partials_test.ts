@@ -227,6 +227,9 @@ Deno.test("partials: while the program runs, those that are too old, too many or
   const [latest, ...others] = kept(bench);
   assert.equal(latest, "large1");
   assert.ok(others.length > 0 && !others.includes("large0"), "no more than what is free beside them");
+  freeIs(bench, 40 * MB);
+  await bench.receiver.sweep();
+  assert.deepEqual(kept(bench), ["large1"], "the latest stays while there is any room");
   freeIs(bench, 5 * MB);
   await bench.receiver.sweep();
   assert.deepEqual([kept(bench), staged(bench)], [[], []]);

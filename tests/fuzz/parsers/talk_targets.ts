@@ -259,7 +259,7 @@ export async function resumedTransfer(store: Store, input: Uint8Array): Promise<
   });
   const sent = follow(far, () => has);
   try {
-    await typed(["changed_while_reading"], async () => {
+    await typed(["changed_while_reading", "bad_header", "failed"], async () => {
       const passed = await outgoing.pass();
       assert.equal(passed?.hash, hashOf("sha256", FILE, "hex"));
       link.close(new MirrorError("link_closed", "all was sent"));
