@@ -106,6 +106,8 @@ export function useToken({ store, now, command }: Auth, secret: string): Token {
   const what = token === null ? "is not known here" : `(${token.name}) is ${state}`;
   throw new MirrorError(
     "not_logged_in",
-    `the token in MIRRORSYNC_TOKEN ${what}: an admin makes a new one with  ${command("token create")}`,
+    `the token (of MIRRORSYNC_TOKEN or --token-file) ${what}: an admin makes a new one with  ${
+      command("token create")
+    }`,
   );
 }

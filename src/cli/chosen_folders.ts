@@ -1,7 +1,7 @@
-import { resolve } from "node:path";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { checkFolders, type Folders } from "./folders.ts";
 import type { Home } from "./home.ts";
+import { userPathHere } from "./user_path.ts";
 
 /**
  * The folders that flags and config name, checked.
@@ -18,7 +18,7 @@ export function chosenFolders(
     if (flag === "") {
       throw new MirrorError("wrong_usage", `--${key} needs a folder: it was given an empty text`);
     }
-    const path = flag === undefined ? config[key] : resolve(flag);
+    const path = flag === undefined ? config[key] : userPathHere(flag);
     if (path !== null) return path;
     throw new MirrorError(
       "wrong_usage",

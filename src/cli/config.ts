@@ -10,6 +10,7 @@ import { BYTE_SIZE_RULE, parseByteSize } from "./byte_size.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 import { isPeerName, PEER_NAME_RULE } from "../domain/peer_name.ts";
 import { escapeText } from "./text.ts";
+import { userPathHere } from "./user_path.ts";
 
 /** What `mirrorsync.toml` says; `null` where it says nothing. */
 export interface Config {
@@ -157,7 +158,8 @@ export function parseConfig(source: string, file: string): Config {
     throw new MirrorError("bad_config", problems.join("; "));
   }
   const said = parsed.output;
-  const folder = (path: string | undefined) => path === undefined ? null : resolve(dirname(file), path);
+  const folder = (path: string | undefined) =>
+    path === undefined ? null : userPathHere(path, resolve(dirname(file)));
   return {
     name: said.name ?? null,
     listen: said.listen ?? null,
@@ -219,7 +221,8 @@ export function configTemplate(set: { readonly listen: string | null }): string 
 # Flags of \`mirrorsync run\` win over this file. A change counts from the next start on.
 
 # The folder that is sent to the other peer, and the folder that mirrors the other peer's. Both must be there, and neither
-# may lie in the other. A path that is not absolute is relative to the folder that this file is in.
+# may lie in the other. A path that is not absolute is relative to the folder that this file is in;
+# ~/ is your own folder.
 # watched = "/path/to/watched"
 # synced = "/path/to/synced"
 

@@ -61,6 +61,15 @@ export function addressFlag(text: string): Address {
   }
 }
 
+/** The same for the address of another computer, which has a port that is known. */
+export function peerAddressFlag(text: string): Address {
+  const address = addressFlag(text);
+  if (address.port === 0) {
+    throw new InvalidArgumentError("Port 0 is only for listening: name the other computer's port.");
+  }
+  return address;
+}
+
 /** Reads the value of a flag that is a limit in bytes a second. (`null` would be no value at all to commander.) */
 export function byteRateFlag(text: string): number | "none" {
   try {

@@ -1,5 +1,5 @@
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
-import type { Address } from "../domain/ports.ts";
+import { type Address, FileError } from "../domain/ports.ts";
 import type { RunStatus } from "../domain/status.ts";
 import { formatAddress, parseAddress } from "../link/address.ts";
 import type { Peer } from "../store/peers.ts";
@@ -163,11 +163,14 @@ export async function limitChecks(
   const raise = "raise it: sudo sysctl fs.inotify.max_user_watches=1048576 (in /etc/sysctl.d for good)";
   const reason = await whyNotWatched(watched);
   if (reason !== null) {
+    const isLimit = Deno.build.os === "linux" && !(reason instanceof FileError && reason.code === "denied");
     return [
       failed(
         "limits",
-        `${showPath(watched)} cannot be watched: ${reason}`,
-        Deno.build.os === "linux" ? raise : "see that it can be read",
+        `${showPath(watched)} cannot be watched: ${messageOf(reason)}`,
+        isLimit
+          ? raise
+          : "see that it can be read, and all folders in it; until then changes are found by scans",
       ),
     ];
   }
@@ -197,7 +200,7 @@ async function watchLimit(): Promise<number | null> {
 }
 
 /** Watches for a moment, and tells what keeps the system from doing so. */
-async function whyNotWatched(watched: string): Promise<string | null> {
+async function whyNotWatched(watched: string): Promise<unknown> {
   const { DiskTree } = await import("../system/disk_tree.ts");
   try {
     const watcher = new DiskTree(watched).watch();
@@ -210,7 +213,7 @@ async function whyNotWatched(watched: string): Promise<string | null> {
     }
     return null;
   } catch (error) {
-    return messageOf(error);
+    return error;
   }
 }
 

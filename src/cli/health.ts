@@ -91,6 +91,8 @@ export function diskChecks(
     if (free === null) {
       return [failed("disk", `${where} cannot be looked at`, "mount it, or make the folder again")];
     }
+    // Nothing is written there: how full it is concerns its owner.
+    if (name === "watched") return [ok("disk", `${where} can be looked at`)];
     const has = `${where} has ${showBytes(free)} free`;
     if (free < FULL_BYTES) {
       return [failed("disk", has, "make room: nothing more is taken until there is some")];
@@ -99,14 +101,19 @@ export function diskChecks(
   });
 }
 
-function watcherCheck({ running, watcher }: Omit<StatusReport, "health">): Check {
+function watcherCheck({ running, watcher, problems }: Omit<StatusReport, "health">): Check {
   if (!running || watcher === null) return ok("watcher", "not running");
   if (watcher === "watching") return ok("watcher", "changes are noticed at once");
   if (watcher === "starting") return ok("watcher", "it is starting");
+  const why = problems.find(({ code }) => code === "watcher")?.message;
   return warning(
     "watcher",
-    "the watcher is off: changes are found by scans, every few seconds",
-    "if the folder is there and can be read, it is the system's limit on watched folders: `mirrorsync doctor` looks",
+    `the watcher is off: changes are found by scans, every few seconds${
+      why === undefined ? "" : ` (${why})`
+    }`,
+    why === undefined
+      ? "if the folder is there and can be read, it is the system's limit on watched folders: `mirrorsync doctor` looks"
+      : "see to that (`mirrorsync doctor` looks more closely)",
   );
 }
 

@@ -3,6 +3,7 @@ import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import { tooOpen } from "../identity/private_file.ts";
 import { Store } from "../store/store.ts";
 import { quoteForShell } from "./text.ts";
+import { userPath } from "./user_path.ts";
 
 /** What decides where the home is. */
 export interface HomeQuestion {
@@ -19,10 +20,10 @@ export interface HomeQuestion {
  * @throws {MirrorError} `wrong_usage` when the system does not say where that is.
  */
 export function homeDirectory({ flag, env, os, cwd }: HomeQuestion): string {
-  const { resolve, isAbsolute } = os === "windows" ? win32 : posix;
+  const { isAbsolute } = os === "windows" ? win32 : posix;
   if (flag === "") throw new MirrorError("wrong_usage", "--home needs a folder: it was given an empty text");
   const chosen = flag ?? (env("MIRRORSYNC_HOME") || null);
-  if (chosen !== null) return resolve(cwd, chosen);
+  if (chosen !== null) return userPath({ path: chosen, base: cwd, env, os });
   const user = env(os === "windows" ? "USERPROFILE" : "HOME") || null;
   if (os === "windows") {
     const local = env("LOCALAPPDATA") || (user === null ? null : win32.join(user, "AppData", "Local"));

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Actor, whoOf } from "../auth/auth.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { Address } from "../domain/ports.ts";
@@ -7,7 +7,7 @@ import { verifierOf } from "../identity/invite_proof.ts";
 import { formatAddress, parseAddress } from "../link/address.ts";
 import type { Store } from "../store/store.ts";
 import { loadConfig } from "./config.ts";
-import { type Action, addressFlag, type Context } from "./context.ts";
+import { type Action, type Context, peerAddressFlag } from "./context.ts";
 import { currentRun } from "./current_run.ts";
 import { formatDuration, parseDuration } from "./duration.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
@@ -45,7 +45,10 @@ export function addInvite(program: Command, action: Action): void {
       "where the other computer can reach this one (default: this computer's addresses and name)",
       addressFlags,
     )
-    .option("--expires <time>", "how long it can be used: 10m, 90s, 1h; up to 24h", lifeFlag, DEFAULT_LIFE_MS)
+    .addOption(
+      new Option("--expires <time>", "how long it can be used: 10m, 90s, 1h; up to 24h")
+        .argParser(lifeFlag).default(DEFAULT_LIFE_MS, "10m"),
+    )
     .option("--no-wait", "do not listen here: a `run` that is started later takes the joiner in")
     .addHelpText(
       "after",
@@ -63,7 +66,7 @@ export function addInvite(program: Command, action: Action): void {
 }
 
 function addressFlags(text: string, before: readonly Address[] | undefined): Address[] {
-  const addresses = [...before ?? [], addressFlag(text)];
+  const addresses = [...before ?? [], peerAddressFlag(text)];
   if (addresses.length > MAX_INVITE_ADDRESSES) {
     throw new InvalidArgumentError(`At most ${MAX_INVITE_ADDRESSES} addresses fit into an invite.`);
   }

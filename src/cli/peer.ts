@@ -5,7 +5,7 @@ import type { Address } from "../domain/ports.ts";
 import { formatAddress } from "../link/address.ts";
 import type { PeerLinkStatus, RunStatus } from "../domain/status.ts";
 import type { Peer } from "../store/peers.ts";
-import { type Action, addressFlag, type Context } from "./context.ts";
+import { type Action, type Context, peerAddressFlag } from "./context.ts";
 import { currentRun } from "./current_run.ts";
 import { examplesEnd, EXIT, helpEnd } from "./exit_status.ts";
 import { nameFlag } from "./init.ts";
@@ -43,7 +43,7 @@ export function addPeer(program: Command, action: Action): void {
         "`mirrorsync identity --cert`, and compare the fingerprint that is shown with the one that `mirrorsync identity` " +
         "shows there. Adding the same certificate again brings its name and address up to date.",
     )
-    .option("--address <host:port>", "where to reach it; without one, that peer has to dial", addressFlag)
+    .option("--address <host:port>", "where to reach it; without one, that peer has to dial", peerAddressFlag)
     .option("--name <name>", "what to call it here (default: the name in the certificate)", nameFlag)
     .option(
       "--replaces <name>",

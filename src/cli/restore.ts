@@ -98,7 +98,10 @@ function pathInSynced(asked: string, synced: string): string {
   if (onDisk && (inside === ".." || inside.startsWith(`..${sep}`))) {
     throw new MirrorError(
       "wrong_usage",
-      `${showPath(asked)} is not in the synced folder ${showPath(synced)}: name what was in it`,
+      `${showPath(asked)} is not in the synced folder ${
+        showPath(synced)
+      }: name what was in it, as \`trash list\` does ` +
+        "(a path that begins with . or / is one of the disk)",
     );
   }
   const path = (onDisk ? inside.replaceAll(sep, "/") : asked).replace(/\/+$/, "").normalize("NFC");

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
-import type { Address } from "../domain/ports.ts";
+import { type Address, FileError } from "../domain/ports.ts";
 import { HOME_TRASH } from "../domain/relative_path.ts";
 import type { RunStatus } from "../domain/status.ts";
 import type { Refusal } from "../link/tls_listener.ts";
@@ -11,7 +11,14 @@ import type { Settings } from "../peer/settings.ts";
 import type { Store } from "../store/store.ts";
 import { MemoryKeeper } from "../system/memory_keeper.ts";
 import { loadConfig } from "./config.ts";
-import { type Action, addressFlag, byteRateFlag, byteSizeFlag, type Context } from "./context.ts";
+import {
+  type Action,
+  addressFlag,
+  byteRateFlag,
+  byteSizeFlag,
+  type Context,
+  peerAddressFlag,
+} from "./context.ts";
 import { openNotifications } from "./desktop_notices.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
 import { chosenFolders } from "./chosen_folders.ts";
@@ -29,7 +36,7 @@ import { FOLDERS_FACT } from "./run_fact.ts";
 import { makeReporter } from "./reporter.ts";
 import { noteSettings } from "./settings_audit.ts";
 import { StopSignals } from "./stop_signals.ts";
-import { jsonTime } from "./text.ts";
+import { jsonTime, showPath } from "./text.ts";
 
 interface Flags {
   readonly watched?: string;
@@ -56,7 +63,11 @@ export function addRun(program: Command, action: Action): void {
     .option("--watched <dir>", "the folder that is sent")
     .option("--synced <dir>", "the folder that mirrors the peer's watched folder")
     .option("--listen <host:port>", "where to listen (default: port 22600 on every address)", addressFlag)
-    .option("--peer <host:port>", "an address to dial, besides those of `peer add --address`", addressFlag)
+    .option(
+      "--peer <host:port>",
+      "an address to dial, besides those of `peer add --address`",
+      peerAddressFlag,
+    )
     .option(
       "--limit <rate>",
       "send no faster than this, and receive no faster: 2MB/s, 500KB/s, 1.5MiB/s, a number of bytes a second; 0 or none: no limit",
@@ -153,6 +164,21 @@ function interrupted({ peers }: RunStatus, signal: Deno.Signal): OnceResult {
   return { reached: true, left, problem: `it was ended by ${signal}` };
 }
 
+/** @throws {MirrorError} `bad_folder` when something in one of the folders keeps it from starting. */
+async function startOrTell<T>({ watched, synced }: Folders, begin: () => Promise<T>): Promise<T> {
+  try {
+    return await begin();
+  } catch (error) {
+    if (!(error instanceof FileError)) throw error;
+    const message =
+      `watched (${showPath(watched)}) or synced (${
+        showPath(synced)
+      }) cannot be used: ${error.message}. Give this user ` +
+      "the right to read the one and to write into the other";
+    throw new MirrorError("bad_folder", message, { cause: error });
+  }
+}
+
 async function openKeeper(home: Home): Promise<IdentityKeeper> {
   const { IdentityKeeper } = await import("../identity/identity_keeper.ts");
   return await IdentityKeeper.open(home.directory);
@@ -189,20 +215,21 @@ async function start(
     (message) => parts.onEvent({ kind: "problem", level: "warning", message }),
   );
   const onRefused = (refusal: Refusal) => refusals.note(refusal);
-  const running = await startPeer({
-    ...parts,
-    pid: Deno.pid,
-    system: Deno.build.os === "windows" ? "windows" : "unix",
-    watched: new DiskTree(folders.watched),
-    synced: new DiskTree(folders.synced, { path: HOME_TRASH, at: trashPath }),
-    network: new TlsNetwork({
-      ...{ clock, limit, onRefused },
-      identity: () => parts.keeper.current,
-      trusted: () => store.peers.pinned(),
-    }),
-    clock,
-    random: new SystemRandom(),
-  });
+  const running = await startOrTell(folders, () =>
+    startPeer({
+      ...parts,
+      pid: Deno.pid,
+      system: Deno.build.os === "windows" ? "windows" : "unix",
+      watched: new DiskTree(folders.watched),
+      synced: new DiskTree(folders.synced, { path: HOME_TRASH, at: trashPath }),
+      network: new TlsNetwork({
+        ...{ clock, limit, onRefused },
+        identity: () => parts.keeper.current,
+        trusted: () => store.peers.pinned(),
+      }),
+      clock,
+      random: new SystemRandom(),
+    }));
   const stop = async () => {
     await running.stop();
     refusals[Symbol.dispose]();

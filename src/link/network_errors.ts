@@ -118,7 +118,7 @@ export function listenError(address: Address, cause: unknown): MirrorError {
     return new MirrorError(
       "port_in_use",
       `port ${address.port} is in use by another program, so ${where} cannot be listened on: stop that program, or ` +
-        "choose another port with `--listen HOST:PORT` (port 0 lets the system choose)",
+        "choose another port, with `run --listen HOST:PORT` (port 0 lets the system choose) or `listen` in mirrorsync.toml",
       { cause },
     );
   }

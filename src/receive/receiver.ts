@@ -674,7 +674,7 @@ export class Receiver {
     }
     throw new MirrorError(
       "no_space",
-      `the disk that holds synced/ has no room for ${neededBytes} bytes: make room there`,
+      `the disk that holds synced/ has no room for ${neededBytes} bytes beside the 16 MiB that stay free: make room there`,
     );
   }
 

@@ -1,7 +1,12 @@
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { messageOf, MirrorError } from "../domain/mirror_error.ts";
 import { keepCopy } from "./keep_copy.ts";
 import { MIGRATIONS } from "./migrations.ts";
+
+/** With less room than this on the disk SQLite cannot make the files that it keeps beside a database. */
+const MIN_ROOM_BYTES = 1024 * 1024;
 
 /** One row as SQLite gives it; the table modules turn it into their own type. */
 export type Row = Record<string, SQLInputValue>;
@@ -37,7 +42,7 @@ export class Database implements Disposable {
     try {
       this.#db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
     } catch (error) {
-      throw damaged(file, error);
+      throw unusable(file, error);
     }
     try {
       // Before anything is written: a newer program's database is left as it is.
@@ -51,7 +56,7 @@ export class Database implements Disposable {
       this.#migrate();
     } catch (error) {
       this.#db.close();
-      throw error instanceof MirrorError ? error : damaged(file, error);
+      throw error instanceof MirrorError ? error : unusable(file, error);
     }
   }
 
@@ -188,8 +193,8 @@ export class Database implements Disposable {
   }
 
   /**
-   * @throws {MirrorError} `damaged_database` when the file's pages cannot be read, `no_space` when it cannot grow, `not_trusted` when
-   * another process has removed the peer or user that a row belongs to.
+   * @throws {MirrorError} `damaged_database` when the file's pages cannot be read, `no_space` when it cannot grow, `no_permission` when it
+   * cannot be written, `not_trusted` when another process has removed the peer or user that a row belongs to.
    */
   #guard<T>(work: () => T): T {
     try {
@@ -197,6 +202,7 @@ export class Database implements Disposable {
     } catch (error) {
       const message = messageOf(error);
       if (/malformed|not a database/.test(message)) throw damaged(this.#file, error);
+      if (isReadOnly(message)) throw readOnly(this.#file, error);
       if (/disk is full/.test(message)) {
         this.#wasFull = true;
         throw full(this.#file, error);
@@ -225,6 +231,37 @@ export class Database implements Disposable {
     this.#statements.clear();
     if (this.#db.isOpen) this.#db.close();
   }
+}
+
+/** Why a database cannot be opened or set up. */
+function unusable(file: string, cause: unknown): MirrorError {
+  const message = messageOf(cause);
+  if (isReadOnly(message)) return readOnly(file, cause);
+  // What SQLite keeps beside the file needs room even for reading; without any it only says that something went wrong.
+  if (/disk is full|disk I\/O error/.test(message) && hasNoRoom(file)) return full(file, cause);
+  return damaged(file, cause);
+}
+
+function isReadOnly(message: string): boolean {
+  return /readonly database/.test(message);
+}
+
+function hasNoRoom(file: string): boolean {
+  try {
+    const { bavail, bsize } = statfsSync(dirname(file));
+    return bavail * bsize < MIN_ROOM_BYTES;
+  } catch {
+    return false; // not known: then it is told as what SQLite says
+  }
+}
+
+function readOnly(file: string, cause: unknown): MirrorError {
+  return new MirrorError(
+    "no_permission",
+    `the database ${file} cannot be written: give this user the right to write the home and all that is in it ` +
+      "(or is its disk mounted read-only?)",
+    { cause },
+  );
 }
 
 function damaged(file: string, cause: unknown): MirrorError {

@@ -82,7 +82,16 @@ export class Comparison {
     renumbered: boolean,
     twinOf: string | null = null,
   ): void {
-    if (name === STAGING_FOLDER) return;
+    if (name === STAGING_FOLDER) {
+      if (place.diskPath === "") return;
+      // Of a mirror further down, most likely; or somebody's own.
+      const path = joinPath(place.diskPath, name);
+      return this.#skip(
+        path,
+        "bad_name",
+        `${shown(path)} has the name of MirrorSync's own folder for what arrives, and is not sent`,
+      );
+    }
     const diskPath = joinPath(place.diskPath, name);
     const travels = travelling(name);
     if (rules.ignores(travels, found === null ? row?.kind === "folder" : found.kind === "folder")) {

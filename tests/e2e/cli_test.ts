@@ -207,6 +207,7 @@ Deno.test("run refuses what cannot work, clearly, and loses nothing", async (t) 
         [peer.watched, `${peer.synced}/file`, `${peer.synced}/file`],
         [peer.folder, `${world.folder}/elsewhere`, peer.folder],
         [peer.home, peer.synced, peer.home],
+        ["~/missing here", peer.synced, `${Deno.env.get("HOME")}/missing here`],
       ] as const
     ) {
       const outcome = await run("--watched", watched, "--synced", synced);
@@ -230,7 +231,7 @@ Deno.test("run refuses what cannot work, clearly, and loses nothing", async (t) 
       const [flag, value] of [["--listen", "127.0.0.1:99999"], ["--peer", "host:port"], [
         "--listen",
         ":::",
-      ]] as const
+      ], ["--peer", "host:0"]] as const
     ) {
       const args = ["--watched", peer.watched, "--synced", peer.synced, flag, value];
       assertClearError(await mirrorsync(["--home", peer.home, "run", ...args]), [1, 2], escaped(value));

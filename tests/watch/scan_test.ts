@@ -188,26 +188,33 @@ scanTest(
   !linux,
 );
 
-scanTest("names that cannot travel are skipped, the staging folder silently", async (folder) => {
-  folder.old(".mirrorsync-staging/x");
-  folder.old("C:/x");
-  let deep = "d".repeat(200);
-  while (deep.length < MAX_PATH_BYTES - 300) deep += `/${"d".repeat(200)}`;
-  Deno.mkdirSync(folder.at("short"));
-  // Longer than one call could name from the root, so made from the inside.
-  python(`
+scanTest(
+  "names that cannot travel are skipped, the staging folder silently; one further down is told",
+  async (folder) => {
+    folder.old(".mirrorsync-staging/x");
+    folder.old("deep/.mirrorsync-staging/x");
+    folder.old("C:/x");
+    let deep = "d".repeat(200);
+    while (deep.length < MAX_PATH_BYTES - 300) deep += `/${"d".repeat(200)}`;
+    Deno.mkdirSync(folder.at("short"));
+    // Longer than one call could name from the root, so made from the inside.
+    python(`
 import os
 os.chdir("${folder.at("short")}")
 for _ in range(22):
     os.mkdir("${"d".repeat(200)}"); os.chdir("${"d".repeat(200)}")
 `);
-  await folder.observer.start();
-  assert(!folder.paths().some((path) => path.includes("staging") || path.startsWith("C:")));
-  assert(folder.skips().includes("C:: bad_name"), folder.skips().join());
-  assert(!folder.skips().some((skip) => skip.includes("staging")));
-  assert(folder.paths().includes("short"));
-  python(`import shutil; shutil.rmtree("${folder.at("short")}")`);
-}, !linux);
+    await folder.observer.start();
+    assert(!folder.paths().some((path) => path.includes("staging") || path.startsWith("C:")));
+    assert(folder.skips().includes("C:: bad_name"), folder.skips().join());
+    assert.deepEqual(folder.skips().filter((skip) => skip.includes("staging")), [
+      "deep/.mirrorsync-staging: bad_name",
+    ]);
+    assert(folder.paths().includes("short"));
+    python(`import shutil; shutil.rmtree("${folder.at("short")}")`);
+  },
+  !linux,
+);
 
 scanTest("ignored: never recorded, held where it was, and back when the rule goes", async (folder) => {
   folder.old("keep.txt");
