@@ -20,6 +20,8 @@ export interface EverydayOptions {
 const SYNCTHING_SAVES = 10;
 /** What was written last is looked at once more by MirrorSync after 2 s; that is not idling yet. */
 const SETTLE_MS = 5000;
+/** After work the runtime collects what is left of it, which takes it some seconds to decide on. */
+const REST_MS = 30_000;
 
 /** Parts c and e: how long a save takes, and what idling costs, both with many files in place. */
 export async function benchEveryday(
@@ -43,6 +45,7 @@ export async function benchEveryday(
             session.say(`${name}, ${measured.all.length} saves: median ${showMs(median(measured.all))}`);
           }
           if (options.parts.has("e")) {
+            await sleep(REST_MS);
             session.say(`${name}: idling`);
             idle[name] = await measureIdle(pair, options.idleMs);
           }

@@ -3,7 +3,7 @@ import { runInNewContext } from "node:vm";
 
 const LOOK_EVERY_MS = 1_000;
 /** Up to this the process may hold what it likes. */
-const MODEST_BYTES = 128 * 1024 * 1024;
+const MODEST_BYTES = 112 * 1024 * 1024;
 /** What may have come since the last collection: one takes a tenth of a second, and more where page faults are slow. */
 const GROWN_BYTES = 8 * 1024 * 1024;
 /** Collecting must not take more than this share of the time. */
