@@ -2,13 +2,7 @@ import type { EventSink } from "../domain/events.ts";
 import { ChunkList } from "../chunks/chunk_list.ts";
 import type { Action, RawHeader } from "../domain/header.ts";
 import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mirror_error.ts";
-import {
-  FOLDER_STATE,
-  type Kind,
-  type Observation,
-  type PathState,
-  UNKNOWN_FILE,
-} from "../domain/observation.ts";
+import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
 import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
 import type { TransferProgress } from "../domain/status.ts";
@@ -22,6 +16,7 @@ import { compareTrees } from "./compare_trees.ts";
 import { deliverFile, type Progress, SMALL_BYTES } from "./deliver_file.ts";
 import { FoldedNames } from "./folded_names.ts";
 import { DeletionGuard } from "./deletion_guard.ts";
+import { LastLooks } from "./last_looks.ts";
 import type { Base, Outgoing } from "./outgoing.ts";
 import { type InFlight, Order, type Ready } from "./order.ts";
 import { Similar } from "./similar.ts";
@@ -29,6 +24,7 @@ import { Moves } from "./moves.ts";
 import { type Noted, replanAll, replanPath } from "./pending_plan.ts";
 import { recordAck, recordFailure, type Settled, STILL_THERE } from "./settled.ts";
 import { lookAlike } from "./twins.ts";
+import { Uncertain } from "./uncertain.ts";
 
 /** Small operations that may wait for their ack at once. */
 const MAX_IN_FLIGHT = 1024;
@@ -43,9 +39,6 @@ const ROOM_MS = 1_000;
 const RECORD_AGAIN_MS = 1_000;
 /** The clock may be set while a row waits for its time: that is looked after this often. */
 const MAX_DUE_MS = 60_000;
-/** When a path is looked at again that was still there when it was to be deleted: at first, and at the longest. */
-const FIRST_STILL_MS = 500;
-const MAX_STILL_MS = 60_000;
 /** How long a path that was renamed in case only waits for its old name to go, and how often it is looked after. */
 const OLD_NAME_MS = 5_000;
 const OLD_NAME_LOOK_MS = 20;
@@ -92,11 +85,8 @@ export class Sender {
   readonly #guard: DeletionGuard;
   /** Paths that wait because something must be deleted first, and the guard counts it. */
   readonly #guarded = new Set<RelativePath>();
-  /**
-   * Files that are on their way over a link without a comparison of trees, and what the peer had of them before (`null`: nothing).
-   * Meanwhile `acked` says that nobody knows what it has.
-   */
-  readonly #unanswered = new Map<RelativePath, PathState | null>();
+  readonly #uncertain: Uncertain;
+  readonly #lastLooks: LastLooks;
   /** Files whose transfer was given up as another one had taken their name, and how often that was since they last arrived. */
   readonly #outdated = new Map<RelativePath, number>();
   /** Paths whose content the peer did not have when it was offered. */
@@ -114,8 +104,8 @@ export class Sender {
   /** When the next row becomes due that waits for its time; `null` when nobody waits for one. Milliseconds of UTC. */
   #dueMs: number | null = null;
   #stopped = false;
-  /** Cancel the looks at what was still there when it was to be deleted, or when its new name was to be sent. */
-  readonly #laterLooks = new Set<() => void>();
+  /** Cancel the looks at paths that wait for their old name to go. */
+  readonly #oldNameLooks = new Set<() => void>();
   /** Something was refused because this peer's quota there is used up. */
   #overQuota = false;
   #cancelRoom: (() => void) | null = null;
@@ -134,6 +124,16 @@ export class Sender {
     });
     this.#order = new Order(parts.store, this.#peer, this.#inFlight, () => this.#guard.mayDelete);
     this.#moves = new Moves(parts, this.#peer, this.#inFlight);
+    this.#uncertain = new Uncertain(parts.store, this.#peer);
+    this.#lastLooks = new LastLooks({
+      ...parts,
+      peer: this.#peer,
+      isInFlight: (path) => this.#inFlight.has(path),
+      onGone: (path) => {
+        this.#replan(path);
+        this.note([path], { deletions: 1 });
+      },
+    });
     replanAll(parts.store, this.#peer, parts.clock.now());
   }
 
@@ -264,7 +264,8 @@ export class Sender {
     this.#stopped = true;
     this.#awaitNothing();
     this.#guard.stop();
-    for (const cancel of this.#laterLooks) cancel();
+    this.#lastLooks.stop();
+    for (const cancel of this.#oldNameLooks) cancel();
     this.#cancelRoom?.();
     this.#record();
   }
@@ -369,11 +370,11 @@ export class Sender {
     this.#renamed.set(path, endMs);
     this.#order.block(path, movedFrom);
     const cancel = clock.after(OLD_NAME_LOOK_MS, () => {
-      this.#laterLooks.delete(cancel);
+      this.#oldNameLooks.delete(cancel);
       this.#order.unblock(movedFrom);
       this.note([path]);
     });
-    this.#laterLooks.add(cancel);
+    this.#oldNameLooks.add(cancel);
     return true;
   }
 
@@ -452,8 +453,12 @@ export class Sender {
       movedFrom === null || observed === null
         ? plainly(null)
         : this.#deliverMoved(link, observed, movedFrom).then((settled) => settled ?? plainly(movedFrom));
+    const sendUncertain = async () => {
+      this.#uncertain.begin(path, this.#parts.clock.now());
+      return await send();
+    };
     const work = kind === "file" && !link.has("tree")
-      ? this.#unsure(path, send)
+      ? sendUncertain()
       : large
       ? this.#twinOf(observed).then((twin) => twin === null ? send() : this.#sendAfter(path, twin))
       : send();
@@ -487,28 +492,6 @@ export class Sender {
     return null;
   }
 
-  /**
-   * Sends an operation of a file to a peer whose tree cannot be compared. If its answer is lost, nothing will tell what became of it,
-   * and what has to be sent must not depend on that: so before it goes out it is written down that the peer may have anything.
-   */
-  async #unsure(path: RelativePath, send: () => Promise<Settled>): Promise<Settled> {
-    const { acked } = this.#parts.store;
-    const had = acked.get(this.#peer, path);
-    this.#parts.store.transaction(() => acked.put(this.#peer, path, UNKNOWN_FILE, this.#parts.clock.now()));
-    this.#unanswered.set(path, had);
-    return await send();
-  }
-
-  /** An answer has come: up to it the peer has had what it had before. To be called in a transaction. */
-  #sureAgain(path: RelativePath, now: number): void {
-    const had = this.#unanswered.get(path);
-    if (had === undefined) return;
-    const { store } = this.#parts;
-    if (had === null) store.acked.remove(this.#peer, path);
-    else store.acked.put(this.#peer, path, had);
-    replanPath(store, this.#peer, path, now);
-  }
-
   /** Folders and deletions: operations without content. */
   async #deliverBare(
     link: Link,
@@ -519,7 +502,7 @@ export class Sender {
   ): Promise<Settled> {
     const state: PathState | null = action === "delete" ? null : FOLDER_STATE;
     const base = { path, action, id, state, read: null };
-    if (action === "delete" && await this.#isStillThere(path, kind)) {
+    if (action === "delete" && await this.#lastLooks.isStillThere(path, kind)) {
       return { ...base, reply: STILL_THERE, wireBytes: 0, silent: true, chunks: null };
     }
     if (kind === "folder" && !link.has("folders")) {
@@ -583,20 +566,6 @@ export class Sender {
       // What was moved is freed when it is recorded: until then the old paths are still thought to be there.
       if (!moved) this.#order.free(from, path);
     }
-  }
-
-  /**
-   * A last look before a deletion: nothing is deleted at the peer while it is on this disk. That can be when the database does
-   * not know of it: because it is ignored, or because the database is new and it could not be read.
-   *
-   * @throws {FileError} when it cannot be looked at: then it is unknown, not gone.
-   */
-  async #isStillThere(path: RelativePath, kind: Kind): Promise<boolean> {
-    const { tree, store } = this.#parts;
-    const now = await tree.lstat(path);
-    if (now === null || now.kind !== kind || store.observed.get(path) !== null) return false;
-    // On a disk that folds names the old name still finds a file that was renamed only in case.
-    return store.observed.otherOf(now, path) === null;
   }
 
   async #deliver(
@@ -667,7 +636,7 @@ export class Sender {
       this.#largeUnsent.delete(path);
     }
     this.#inFlight.delete(path);
-    this.#unanswered.delete(path);
+    this.#uncertain.end(path);
     this.#folded?.end(path);
   }
 
@@ -779,7 +748,7 @@ export class Sender {
     const { path, reply } = settled;
     const waiting = this.#order.waitingFor(path);
     again.push(...waiting);
-    this.#sureAgain(path, now);
+    this.#uncertain.answered(path, now);
     if (reply.status === "ok") {
       if (recordAck(this.#parts, settled, now)) this.#order.restart();
       if (settled.action !== "create") this.#roomWasMade();
@@ -795,7 +764,7 @@ export class Sender {
       recordFailure(this.#parts, settled, waiting, now, () => this.#parts.random.unit());
       // What is to be done instead, if the path has changed meanwhile.
       again.push(path);
-      if (reply === STILL_THERE) this.#deleteLater(path);
+      if (reply === STILL_THERE) this.#lastLooks.again(path);
       if (reply.code === "over_quota") this.#overQuota = true;
     }
   }
@@ -810,30 +779,6 @@ export class Sender {
       this.#overQuota = store.relaxedTransaction(() => store.pending.dueAfter(this.#peer, "over_quota")) > 0;
       this.rescan();
     });
-  }
-
-  /** A path was still there when it was to be deleted. If it goes before the observer has seen it, nobody would tell of that. */
-  #deleteLater(path: RelativePath): void {
-    const { store, clock } = this.#parts;
-    const again = (delayMs: number) => {
-      const cancel = clock.after(delayMs, async () => {
-        this.#laterLooks.delete(cancel);
-        if (this.#stopped || store.observed.get(path) !== null) return;
-        const kind = store.acked.get(this.#peer, path)?.kind;
-        if (kind === undefined || this.#inFlight.has(path)) return;
-        try {
-          if (await this.#isStillThere(path, kind)) return again(Math.min(delayMs * 2, MAX_STILL_MS));
-        } catch (error) {
-          if (!(error instanceof FileError)) throw error;
-          return again(Math.min(delayMs * 2, MAX_STILL_MS)); // unknown, not gone
-        }
-        if (this.#stopped) return;
-        this.#replan(path);
-        this.note([path], { deletions: 1 });
-      });
-      this.#laterLooks.add(cancel);
-    };
-    again(FIRST_STILL_MS);
   }
 
   #report(batch: readonly Settled[]): void {
