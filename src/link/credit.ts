@@ -7,7 +7,7 @@ const RESERVE_BYTES = 1024 * 1024;
 interface Waiting {
   readonly bytes: number;
   readonly reserve: number;
-  readonly go: () => void;
+  readonly go: (waited: boolean) => void;
   readonly stop: (error: unknown) => void;
 }
 
@@ -27,14 +27,18 @@ export class Credit {
     this.#reserve = Math.min(RESERVE_BYTES, windowBytes / 4);
   }
 
-  /** Takes the credit for one frame, waiting until it is there. */
-  take(contentBytes: number, bulk: boolean): Promise<void> {
+  /**
+   * Takes the credit for one frame, waiting until it is there.
+   *
+   * @returns Whether it was waited for.
+   */
+  take(contentBytes: number, bulk: boolean): Promise<boolean> {
     const bytes = contentBytes + FRAME_COST_BYTES;
     const reserve = bulk ? this.#reserve : 0;
     if (this.#closed !== null) return Promise.reject(this.#closed);
     if (this.#available - bytes >= reserve && !this.#waiting.some((w) => w.reserve <= reserve)) {
       this.#available -= bytes;
-      return Promise.resolve();
+      return Promise.resolve(false);
     }
     return new Promise((go, stop) => this.#waiting.push({ bytes, reserve, go, stop }));
   }
@@ -48,7 +52,7 @@ export class Credit {
         if (this.#available - waiting.bytes < waiting.reserve) break;
         this.#available -= waiting.bytes;
         this.#waiting = this.#waiting.filter((w) => w !== waiting);
-        waiting.go();
+        waiting.go(true);
       }
     }
   }

@@ -302,8 +302,12 @@ export class Link {
     this.reply({ status: "error", ...(id === null ? {} : { id }), code, message });
   }
 
-  /** Waits until the peer has room for an operation or a piece of `contentBytes`. */
-  credit(contentBytes: number, bulk: boolean): Promise<void> {
+  /**
+   * Waits until the peer has room for an operation or a piece of `contentBytes`.
+   *
+   * @returns Whether it was waited for.
+   */
+  credit(contentBytes: number, bulk: boolean): Promise<boolean> {
     return this.#credit.take(contentBytes, bulk);
   }
 

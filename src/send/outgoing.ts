@@ -376,7 +376,7 @@ export class Outgoing {
         : {}),
     };
     this.#isFirst = false;
-    await link.credit(content.length, true);
+    if (await link.credit(content.length, true)) this.#slices.waited();
     if (this.#resume !== null || this.#stopped) {
       link.returnCredit(content.length);
       throw STOPPED;

@@ -4,7 +4,7 @@ import { SystemClock } from "../../src/system/system_clock.ts";
 
 const SLICES = 60;
 
-Deno.test("system clock: work in slices lets sockets be read in between", async () => {
+Deno.test("slices: work in slices lets sockets be read in between", async () => {
   const clock = new SystemClock();
   const server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const [near, far] = await Promise.all([Deno.connect({ port: server.addr.port }), server.accept()]);
