@@ -541,8 +541,15 @@ export class Transfer {
 
   async #keep(staged: Staged, verifiedBytes: number): Promise<void> {
     const isMore = verifiedBytes >= (this.#beside?.bytes ?? 0);
-    if (isMore && verifiedBytes >= MIN_KEPT_BYTES) this.#note(staged, verifiedBytes);
-    else await this.#remove(staged.path);
+    if (isMore && verifiedBytes >= MIN_KEPT_BYTES) {
+      try {
+        return this.#note(staged, verifiedBytes);
+      } catch (error) {
+        // The peer was removed: nobody goes on with it.
+        if (!(error instanceof MirrorError && error.code === "not_trusted")) throw error;
+      }
+    }
+    await this.#remove(staged.path);
   }
 
   /** Gives up: what was staged goes. */

@@ -121,6 +121,16 @@ Deno.test("partials: one that is only offered stays what it was when the link is
   }
 });
 
+Deno.test("partials: of a peer that was removed meanwhile nothing stays when its link ends", async () => {
+  await using bench = await ReceiveBench.open();
+  const anna = bench.link();
+  await sendPieces(anna, operation("create", "big", FILE).id, "big", 0, 5 * MB);
+  await eventually("it has come", () => assert.equal(bench.receiver.transfers()[0]?.doneBytes, 5 * MB));
+  bench.store.peers.remove("anna");
+  await bench.cut(anna);
+  await bench.rest();
+});
+
 Deno.test("partials: two files at once do not go on with the same one", async () => {
   const { bench, anna } = await withBeginning();
   await using _ = bench;
