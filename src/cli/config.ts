@@ -149,7 +149,7 @@ export function parseConfig(source: string, file: string): Config {
   for (const { path, message } of parsed.issues ?? []) {
     const key = String(path?.[0]?.key);
     const value = path?.[0]?.value;
-    const shown = message.includes(": ") && typeof value === "string" ? "" : `, not ${show(value)}`;
+    const shown = message.includes(`: ${show(value)} is `) ? "" : `, not ${show(value)}`;
     problems.push(`${at(key)}: ${key} ${message}${shown}`);
   }
   if (!parsed.success || problems.length > 0) {

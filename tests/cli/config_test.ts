@@ -102,7 +102,7 @@ Deno.test("wrong types and unknown keys are refused with key, line and what is e
     assertRefused(`trash_size = ${value}`, /trash_size must be a number of bytes, not 0: "10GB"/);
   }
   assertRefused("audit_days = 0", /audit_days must be a whole number of days/);
-  assertRefused("limit = -5", /limit must be bytes a second.*: -5 is negative/);
+  assertRefused("limit = -5", /limit must be bytes a second.*: -5 is negative$/);
   assertRefused("limit = true", /limit must be bytes a second, 1KB\/s or more \(2MB\/s.*not true/);
   assertRefused('name = ""', /name must be/);
   assertRefused('name = "a\\nb"', /name must be/);
