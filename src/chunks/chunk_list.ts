@@ -172,10 +172,10 @@ export class ChunkList {
 }
 
 /**
- * The longest list that is made, 10 MB: a file that is cut as finely as a much smaller one that it is like (a log file that has grown
- * a thousandfold) would have an endless one.
+ * The most chunks that a list has (in 10 or 19 MB): a file that is cut as finely as a much smaller one that it is like (a log file that
+ * has grown a thousandfold) would have an endless one.
  */
-const MAX_WORDS = 5 * 2 ** 19;
+const MAX_CHUNKS = 2 ** 19;
 
 /** Collects a {@linkcode ChunkList} while a file is read. */
 export class ChunkListBuilder {
@@ -188,8 +188,8 @@ export class ChunkListBuilder {
   /** @param sizeBytes About what will come, so that the list need not be moved to a larger place again and again. */
   constructor(cutting: Cutting, sizeBytes: number) {
     this.parts = partsOf(cutting);
-    const length = 1 + (1 + this.parts) * (Math.ceil(sizeBytes / 2 ** cutting.averageBits) + 64);
-    this.#words = length > MAX_WORDS ? null : new Uint32Array(length);
+    const count = Math.ceil(sizeBytes / 2 ** cutting.averageBits) + 64;
+    this.#words = count > MAX_CHUNKS ? null : new Uint32Array(1 + (1 + this.parts) * count);
     if (this.#words !== null) new Uint8Array(this.#words.buffer).set([FORMAT, cutting.averageBits]);
   }
 
@@ -197,11 +197,12 @@ export class ChunkListBuilder {
     let words = this.#words;
     if (words === null) return;
     if (this.#length + 1 + this.parts > words.length) {
-      if (words.length >= MAX_WORDS) {
+      const mostWords = 1 + (1 + this.parts) * MAX_CHUNKS;
+      if (words.length >= mostWords) {
         this.#words = null;
         return;
       }
-      const larger = new Uint32Array(Math.min(MAX_WORDS, words.length * 2));
+      const larger = new Uint32Array(Math.min(mostWords, words.length * 2));
       larger.set(words);
       this.#words = words = larger;
     }

@@ -27,7 +27,7 @@ const GEAR = Int32Array.from(
 
 /**
  * How a file of this size is cut: small chunks while there are few of them, so that a small change costs little; larger ones for
- * larger files, so that the list of the largest file fits into two megabytes.
+ * larger files, so that the list of a file of up to 128 GiB fits into five megabytes.
  *
  * @param text Whether it shrinks when packed, as what people edit does; pictures and archives are cut less finely.
  */

@@ -88,11 +88,12 @@ function exitStatus(result: VerifyResult, running: boolean): number {
   const states = result.peers.map(({ state }) => state);
   if (result.repair) {
     if (states.includes("lost") || !states.includes("verified")) return EXIT.notReached;
-    if (!isWell(result) && states.includes("not_asked")) return EXIT.notReached;
+    if (!isWell(result) && states.some((state) => state !== "verified")) return EXIT.notReached;
   }
   if (!isWell(result)) return EXIT.failed;
   // Somebody who lets this run every night must learn that the mirror was not read.
-  return running && states.some((state) => state !== "verified") ? EXIT.notReached : EXIT.done;
+  const isMissing = states.some((state) => state === "not_asked" || state === "lost");
+  return running && isMissing ? EXIT.notReached : EXIT.done;
 }
 
 /** Has the running process verify, by a row in the database, and waits for what it says. */

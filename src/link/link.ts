@@ -89,8 +89,9 @@ export class Link {
   #framesRead = 0;
   #bytesSeen = 0;
   #bytesSent = 0;
-  /** When the peer last did anything but keep the link alive; monotonic milliseconds. */
+  /** When either side last did anything for the other but keep the link alive, as far as is known; monotonic milliseconds. */
   #workedAt: number;
+  #workBytesSeen = 0;
   /** The ids of our pings. */
   readonly #pings = new Set<string>();
   /** A ping of ours has not had its turn yet. */
@@ -148,9 +149,23 @@ export class Link {
     return this.#framesRead;
   }
 
-  /** For how long the peer has done nothing but keep the link alive, milliseconds. */
+  /** For how long nothing was done on this link but to keep it alive, milliseconds; to be asked often. */
   get silentMs(): number {
+    if (this.#writer.workBytes !== this.#workBytesSeen) {
+      this.#workBytesSeen = this.#writer.workBytes;
+      this.working();
+    }
     return this.#clock.monotonic() - this.#workedAt;
+  }
+
+  /** This side is at work for the link, although nothing travels: it reads a file, say. */
+  working(): void {
+    this.#workedAt = this.#clock.monotonic();
+  }
+
+  /** Whether an answer of the peer is waited for. */
+  get isAwaiting(): boolean {
+    return this.#outstanding.size > this.#pings.size;
   }
 
   /** Whether both sides have the extension. */
@@ -232,7 +247,7 @@ export class Link {
         }
         const id = idOf(header);
         const keepsAlive = header["action"] === "ping" || (id !== null && this.#pings.delete(id));
-        if (!keepsAlive) this.#workedAt = this.#clock.monotonic();
+        if (!keepsAlive) this.working();
         if (header["action"] === undefined && header["status"] !== undefined) await this.#takeReply(header);
         else if (header["action"] === "ping") this.reply({ status: "ok", id: idOf(header) });
         else if (header["action"] === "credit" && this.has("credit")) this.#takeCredit(header);

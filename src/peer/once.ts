@@ -11,7 +11,7 @@ export interface OnceResult {
 }
 
 /** How long the linked peers may be waited for while they do nothing but keep the link alive: one may look through a very large tree. */
-const SILENT_MS = 1_800_000;
+const SILENT_MS = 2 * 3_600_000;
 
 /** How long a peer is dialled, at the start and again after a link was lost. */
 const REACH_MS = 30_000;
@@ -57,7 +57,7 @@ export function whenDone(
       const isSilent = !isDone && isLinked && parts.silentMs() >= SILENT_MS;
       if (isDone || isSilent || now - alone >= REACH_MS || now - able >= LOOK_THROUGH_MS) {
         const silence = isSilent
-          ? `the other side has answered nothing for ${SILENT_MS / 60_000} minutes`
+          ? `the other side has done nothing for ${SILENT_MS / 3_600_000} hours`
           : null;
         return resolve({ reached, left: parts.left(), problem: problem ?? silence ?? parts.unread() });
       }

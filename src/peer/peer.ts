@@ -693,9 +693,10 @@ class PeerRun implements RunningPeer {
         "the quota is raised (--quota)";
       problems.push({ code: "over_quota", message, sinceMs });
     }
-    for (const { peer, sender } of this.#partners.values()) {
-      const silentMs = this.#links?.linkTo(peer.number)?.silentMs ?? 0;
-      if (sender.unanswered > 0 && silentMs >= UNANSWERED_MS) {
+    for (const { peer } of this.#partners.values()) {
+      const link = this.#links?.linkTo(peer.number) ?? null;
+      const silentMs = link?.silentMs ?? 0;
+      if (link?.isAwaiting === true && silentMs >= UNANSWERED_MS) {
         const message =
           `${peer.name} has not answered for a while (its disk may hang, or it is very busy): what was sent may not be ` +
           "there yet, and goes again if the link is lost";

@@ -112,7 +112,7 @@ export class VerifyTask {
     const { peer, link } = partner;
     const none = (state: Asked["state"], reason: string) => ({ partner, state, reason, report: NOTHING });
     if (link === null) return none("not_asked", `there is no link with ${peer.name}`);
-    if (!link.has("verify")) return none("not_asked", `${peer.name} cannot verify: its version is older`);
+    if (!link.has("verify")) return none("cannot", `${peer.name} cannot verify: its version is older`);
     const id = this.#parts.random.uuid();
     const unfollow = this.#parts.verification.follow(id, ({ files, bytes, of }) => {
       if (typeof files !== "number" || typeof bytes !== "number") return;

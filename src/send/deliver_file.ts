@@ -144,7 +144,7 @@ async function knownHash(parts: DeliveryParts, file: ReadHandle, stat: FileStat)
   if (restless || !mayOffer || !link.has("offer")) return null;
   if (observed.hash !== null && !observed.provisional) return observed.hash;
   if (acked?.sizeBytes !== stat.sizeBytes && !peerHas.size(stat.sizeBytes)) return null;
-  const hash = await hashOpen(file, stat, observed, parts.clock);
+  const hash = await hashOpen(file, stat, observed, parts.clock, () => link.working());
   await confirmVersion(file, stat, hash, observed, false, parts.clock);
   return hash === acked?.hash || peerHas.content(hash, stat.sizeBytes) ? hash : null;
 }
@@ -219,7 +219,7 @@ async function inOneFrame(
 ): Promise<Delivery> {
   const { link, observed } = parts;
   const compress = await shrinks(file, stat);
-  const hash = known ?? await hashOpen(file, stat, observed, parts.clock);
+  const hash = known ?? await hashOpen(file, stat, observed, parts.clock, () => link.working());
   const contentBytes = compress ? await lengthOf(packed(file, stat)) : stat.sizeBytes;
   await confirmVersion(file, stat, hash, observed, parts.restless, parts.clock);
   const state = stateOf(parts, stat, hash);

@@ -148,7 +148,10 @@ export class Outgoing {
     if (turn <= this.#turn) return; // what it asks for is on its way
     if (turn > MAX_TURNS) {
       return this.fail(
-        new MirrorError("failed", `the peer has asked for the file from elsewhere ${MAX_TURNS} times`),
+        new MirrorError(
+          "failed",
+          `the file had to be begun elsewhere ${MAX_TURNS} times: what the peer has of it may be damaged (\`mirrorsync verify\`)`,
+        ),
       );
     }
     this.#resume = {
@@ -215,8 +218,12 @@ export class Outgoing {
       this.#parts.similar.exclude(lacks);
     }
     if (has === null) return;
-    this.#bases.unshift(has);
     this.#cutting = has.chunks.cutting;
+    // What is cut otherwise has no chunk in common with it.
+    this.#bases = [
+      has,
+      ...this.#bases.filter(({ chunks }) => chunks.cutting.averageBits === this.#cutting!.averageBits),
+    ];
   }
 
   async #passFrom(resume: Resume | null): Promise<Passed> {
@@ -326,6 +333,7 @@ export class Outgoing {
       if (count === 0) return;
       at += count;
       yield part.subarray(0, count);
+      this.#parts.link.working();
       if (this.#resume !== null || this.#stopped) throw STOPPED;
       if (this.#slices.over) await this.#slices.rest();
     }

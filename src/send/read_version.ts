@@ -83,6 +83,7 @@ async function readRestless(
 /**
  * SHA-256 of the first `stat.sizeBytes` bytes of an open file. Others get their turn in between.
  *
+ * @param onPart Called again and again while it is read.
  * @throws {MirrorError} `changed_while_reading` when the file is shorter.
  */
 export async function hashOpen(
@@ -90,12 +91,14 @@ export async function hashOpen(
   stat: FileStat,
   observed: Observation,
   clock: Clock,
+  onPart: () => void = () => {},
 ): Promise<string> {
   const hash = createHash("sha256");
   let sizeBytes = 0;
   for await (const part of readParts(file, new Slices(clock), { endBytes: stat.sizeBytes })) {
     hash.update(part);
     sizeBytes += part.length;
+    onPart();
   }
   if (sizeBytes < stat.sizeBytes) throw changed(observed);
   return hash.digest("hex");

@@ -44,8 +44,8 @@ const OLD_NAME_MS = 5_000;
 const OLD_NAME_LOOK_MS = 20;
 /** Acks that are recorded in one transaction. */
 const ACKS_PER_COMMIT = 512;
-/** The longest list of chunks that is taken from a peer: those of our own making have up to about 10 MB. */
-const MAX_CHUNKS_BYTES = 12 * 1024 * 1024;
+/** The longest list of chunks that is taken from a peer: those of our own making have up to 19 MB. */
+const MAX_CHUNKS_BYTES = 20 * 1024 * 1024;
 
 export interface SenderParts {
   readonly peer: { readonly number: number; readonly name: string };
@@ -153,11 +153,6 @@ export class Sender {
 
   get isAttached(): boolean {
     return this.#link !== null;
-  }
-
-  /** Operations that are on their way, or not answered yet. */
-  get unanswered(): number {
-    return this.#inFlight.size;
   }
 
   get #busy(): boolean {
@@ -459,7 +454,7 @@ export class Sender {
     };
     const work = kind === "file" && !link.has("tree")
       ? sendUncertain()
-      : large
+      : large && acked === null
       ? this.#twinOf(observed).then((twin) => twin === null ? send() : this.#sendAfter(path, twin))
       : send();
     work.then(
@@ -469,7 +464,7 @@ export class Sender {
   }
 
   /**
-   * A large file that is on its way and that this one looks like a copy of. Once the peer has that, this one need not travel: several
+   * A large file that is on its way and that this one, which is new to the peer, looks like a copy of. Once the peer has that, this one need not travel: several
    * copies of a file often come together.
    */
   async #twinOf(observed: Observation): Promise<RelativePath | null> {
@@ -486,8 +481,12 @@ export class Sender {
   /** Nothing was sent of `path`: it goes when the operation on `twin` is settled. */
   #sendAfter(path: RelativePath, twin: RelativePath): null {
     this.#landed(path);
+    // Whoever waited for it, as it was on its way, need not: it may be gone by now, and nobody would tell them.
+    const waiting = this.#order.waitingFor(path);
+    this.#order.unblock(path);
     if (this.#inFlight.has(twin)) this.#order.block(path, twin);
     else this.#order.note([path]);
+    this.#order.note(waiting);
     this.wake();
     return null;
   }

@@ -4,8 +4,8 @@ import { FileError, type FileTree, type ReadHandle } from "../domain/ports.ts";
 const SAMPLE_BYTES = 4096;
 
 /**
- * Whether two files of one size look like copies of each other: by samples from their start, middle and end. A file that cannot be read
- * looks like none.
+ * Whether two files of one size look like copies of each other: by samples from their start, middle and end. Samples of nothing but one
+ * byte (zeros, mostly) tell nothing, and a file that cannot be read looks like none.
  */
 export async function lookAlike(tree: FileTree, one: Observation, other: Observation): Promise<boolean> {
   if (one.sizeBytes !== other.sizeBytes) return false;
@@ -13,11 +13,13 @@ export async function lookAlike(tree: FileTree, one: Observation, other: Observa
   try {
     for (const { diskPath } of [one, other]) open.push(await tree.openRead(diskPath));
     const lastAt = Math.max(0, one.sizeBytes - SAMPLE_BYTES);
+    let tells = false;
     for (const at of [0, Math.floor(lastAt / 2), lastAt]) {
       const [a, b] = await Promise.all(open.map((file) => sampleOf(file, at)));
       if (a!.some((byte, i) => byte !== b![i])) return false;
+      tells ||= a!.some((byte) => byte !== a![0]);
     }
-    return true;
+    return tells;
   } catch (error) {
     if (error instanceof FileError) return false;
     throw error;

@@ -46,10 +46,10 @@ export class DepartedTable {
     );
   }
 
-  /** Files that were deleted since a time and that the peer does not have again, each path once. */
+  /** Files that were deleted since a time and that the peer does not have again, each path once, as it was when it went last. */
   *deletedSince(peer: number, sinceMs: number): IterableIterator<DepartedFile> {
     const rows = this.#db.prepare(
-      "SELECT * FROM departed d WHERE peer = ? AND at_ms >= ? AND counts = 1 " +
+      "SELECT *, max(at_ms) AS latest FROM departed d WHERE peer = ? AND at_ms >= ? AND counts = 1 " +
         "AND NOT EXISTS (SELECT 1 FROM acked a WHERE a.peer = d.peer AND a.path = d.path) GROUP BY path ORDER BY path",
     ).iterate(peer, sinceMs);
     for (const row of rows) yield { ...toHeldFile(row as Row), departedMs: (row as Row)["at_ms"] as number };

@@ -82,7 +82,7 @@ export function damagedList(good: Uint8Array, ranges: readonly (readonly [number
     const isDamaged = next < ranges.length && ranges[next]![0] < to;
     spoiled.add(list.length(i), isDamaged ? mark.map((crc) => ~crc >>> 0) : mark);
   }
-  return spoiled.finish() ?? good;
+  return spoiled.finish()!; // as long as the list that it was made of
 }
 
 /**

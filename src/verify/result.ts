@@ -17,8 +17,8 @@ export interface VerifyResult {
 /** What came of asking one peer. */
 export interface VerifiedPeer {
   readonly name: string;
-  /** `not_asked`: there is no link, or it cannot be asked. `lost`: it did not answer to the end. */
-  readonly state: "verified" | "not_asked" | "lost";
+  /** `not_asked`: there is no link. `cannot`: its program does not know how to. `lost`: it did not answer to the end. */
+  readonly state: "verified" | "not_asked" | "cannot" | "lost";
   readonly reason: string | null;
   readonly watched: Readonly<Tally>;
   readonly synced: Readonly<Tally>;
@@ -91,7 +91,7 @@ const FACT: v.GenericSchema<unknown, VerifyFact> = v.variant("state", [
       more: count,
       peers: v.array(v.object({
         name: v.string(),
-        state: v.picklist(["verified", "not_asked", "lost"]),
+        state: v.picklist(["verified", "not_asked", "cannot", "lost"]),
         reason: v.nullable(v.string()),
         watched: TALLY,
         synced: TALLY,

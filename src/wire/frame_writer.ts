@@ -42,6 +42,9 @@ export class FrameWriter {
   /** Where small frames are joined, again and again. */
   #room: Uint8Array | null = null;
   #bytesWritten = 0;
+  /** Whether what is being written is more than control frames, and how much of that was written. */
+  #isWork = false;
+  #workBytes = 0;
   /** About so many bytes of control frames wait to be written. */
   #controlBytes = 0;
   #wakeUnread: () => void = () => {};
@@ -56,6 +59,11 @@ export class FrameWriter {
 
   get bytesWritten(): number {
     return this.#bytesWritten;
+  }
+
+  /** Bytes written of frames, or together with frames, that were not control. */
+  get workBytes(): number {
+    return this.#workBytes;
   }
 
   /** Resolves when no more than `maxBytes` of control frames (replies, as a rule) wait to be written, or writing is over. */
@@ -163,13 +171,18 @@ export class FrameWriter {
       while (taken < lane.length && bytes + cost < batchBytes) cost += costOf(lane[taken++]!);
       bytes += cost;
       if (taken > 0) batch.push(...lane.splice(0, taken));
-      if (lane !== this.#lanes.control) continue;
+      if (lane !== this.#lanes.control) {
+        this.#isWork = taken > 0;
+        continue;
+      }
+      this.#isWork = false;
       this.#controlBytes -= cost;
       this.#wakeUnread();
     }
     if (batch.length === 0 && open) {
       const piece = this.#lanes.bulk.shift();
       if (piece !== undefined) batch.push(piece);
+      this.#isWork = true;
     }
     return batch;
   }
@@ -208,7 +221,7 @@ export class FrameWriter {
   async #put(bytes: Uint8Array): Promise<void> {
     const pace = this.pace;
     if (pace === null) {
-      this.#bytesWritten += bytes.length;
+      this.#count(bytes.length);
       return await this.#write(bytes);
     }
     for (let at = 0; at < bytes.length; at += pace.sliceBytes) {
@@ -216,10 +229,15 @@ export class FrameWriter {
       if (!this.#first && !pace.isOpen) await this.#turn(pace);
       this.#first = false;
       if (this.#broken !== null) throw this.#broken;
-      this.#bytesWritten += slice.length;
+      this.#count(slice.length);
       pace.took(slice.length);
       await this.#write(slice);
     }
+  }
+
+  #count(bytes: number): void {
+    this.#bytesWritten += bytes;
+    if (this.#isWork) this.#workBytes += bytes;
   }
 
   async #writeStream({ contentBytes, source }: NonNullable<Waiting["stream"]>): Promise<void> {

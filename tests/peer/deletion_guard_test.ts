@@ -173,6 +173,28 @@ Deno.test("guard: files that come and go one after the other are not deleted at 
   await pair.mirrored();
 });
 
+Deno.test("guard: a folder that went, came back and went again counts as what it was the last time", async () => {
+  await using pair = await Pair.make();
+  const { anna, bert } = pair;
+  await fill(anna, "c", 50);
+  await fill(anna, "a", 40);
+  await pair.start();
+  await pair.mirrored();
+  await Deno.remove(`${anna.watched}/a`, { recursive: true });
+  await pair.mirrored();
+  await fill(anna, "b", 30);
+  await fill(anna, "a", 40);
+  await pair.mirrored();
+  await Deno.remove(`${anna.watched}/a`, { recursive: true });
+  await pair.mirrored();
+  await Deno.remove(`${anna.watched}/b`, { recursive: true });
+  assert.match(
+    await held(anna),
+    /^70 of the 120 files in watched\/ would be deleted on bert within ten minutes/,
+  );
+  assert.equal(await filesIn(`${bert.synced}/b`), 30);
+});
+
 Deno.test("guard: it says how much has gone already, and what was confirmed does not count again", async () => {
   await using pair = await Pair.make();
   const { anna, bert } = pair;

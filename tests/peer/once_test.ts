@@ -66,6 +66,6 @@ Deno.test("once: a peer that keeps the link and does nothing is not waited for f
   assert.deepEqual(await result, {
     reached: true,
     left: 2,
-    problem: "the other side has answered nothing for 30 minutes",
+    problem: "the other side has done nothing for 2 hours",
   });
 });

@@ -173,6 +173,61 @@ Deno.test("moves: copies that come together travel once", async () => {
   assert.ok(sentSince(both, before) < 3_500_000, `${sentSince(both, before)} bytes were sent`);
 });
 
+Deno.test("moves: a copy that is renamed just when it is found to be one arrives under its new name", async () => {
+  await using both = await Both.mirrored();
+  const { out, into } = both;
+  const content = bytesOf("copied and renamed", 1_500_000);
+  await out.write("first", content);
+  await out.write("copy", content);
+  const gates = { look: Promise.withResolvers<void>(), commit: Promise.withResolvers<void>() };
+  let isLookedAt = false;
+  out.tree.before = ({ method, args }) => {
+    if (method !== "readAt" || args[0] !== "copy") return undefined;
+    isLookedAt = true;
+    return gates.look.promise;
+  };
+  // The first one is sent, and not answered yet.
+  into.tree.before = ({ method }) =>
+    /move|rename|place|link|flush/i.test(method) ? gates.commit.promise : undefined;
+  await out.observe("first");
+  await eventually(
+    "all of it was sent",
+    () => assert.equal(out.sender.transfers()[0]?.doneBytes, content.length),
+  );
+  await out.observe("copy");
+  await eventually("it is looked at", () => assert.ok(isLookedAt));
+  await Deno.rename(`${out.watched}/copy`, `${out.watched}/renamed`);
+  await out.observe("renamed", "copy");
+  gates.look.resolve();
+  await eventually("it was looked at", () => assert.equal(out.row("renamed")?.state, "waiting"));
+  gates.commit.resolve();
+  await both.same();
+});
+
+Deno.test("moves: a change of a file that looks like another one on its way does not wait for that", async () => {
+  await using both = await Both.mirrored();
+  const { out, into } = both;
+  const image = (middle: string) => {
+    const bytes = new Uint8Array(2_000_000);
+    bytes.set(bytesOf("the same head", 8192));
+    bytes.set(bytesOf(middle, 300_000), 300_000);
+    return bytes;
+  };
+  await out.write("vm1", image("one"));
+  await out.observe("vm1");
+  await both.same();
+  const gate = Promise.withResolvers<void>();
+  into.tree.before = ({ method }) => method === "write" ? gate.promise : undefined;
+  await out.write("vm2", image("two"));
+  await out.observe("vm2");
+  await eventually("it is on its way", () => assert.equal(out.sender.transfers().length, 1));
+  await out.write("vm1", image("three"));
+  await out.observe("vm1");
+  await eventually("both are", () => assert.equal(out.sender.transfers().length, 2));
+  gate.resolve();
+  await both.same();
+});
+
 Deno.test("moves: what was packed into an archive, or unpacked from one, costs little more than its names", async () => {
   await using both = await withFolder();
   // The parts of an archive stand somewhere in it, between headers, and no part is the whole of it.
