@@ -39,71 +39,81 @@ export function refine(
     after.offset - before.offset === run.length;
   const copies = before === null
     ? []
-    : forwards(run, bases[before.base]!, before, aligned ? run.length : patienceBytes);
+    : found(run, 0, bases, before, -before.offset, partsFrom, aligned ? run.length : patienceBytes);
   if (after === null || aligned) return copies;
   const last = copies.at(-1);
   const from = last === undefined ? 0 : last.at + last.length;
-  return [...copies, ...backwards(run, from, bases[after.base]!, after, patienceBytes)];
+  return [
+    ...copies,
+    ...found(run, from, bases, after, run.length - after.offset, partsBefore, patienceBytes),
+  ];
 }
 
-function forwards(run: Uint8Array, list: ChunkList, { base, offset }: Anchor, patienceBytes: number): Copy[] {
-  const copies: Copy[] = [];
+/** A part of a chunk of a base. */
+interface Part {
+  readonly index: number;
+  readonly part: number;
+  /** Where it begins and ends in the base. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * The parts that are in the run, at one distance, from `low` on; as far as they are followed from the anchor.
+ *
+ * @param shift What a place in the base lacks to where the same bytes would be in the run.
+ */
+function found(
+  run: Uint8Array,
+  low: number,
+  bases: readonly ChunkList[],
+  { base, offset }: Anchor,
+  shift: number,
+  follow: (list: ChunkList, offset: number) => Iterable<Part>,
+  patienceBytes: number,
+): Copy[] {
+  const list = bases[base]!;
+  const parts: Part[] = [];
   let missed = 0;
-  for (let index = list.indexFrom(offset); index < list.count; index++) {
-    const start = list.offset(index), length = list.length(index);
-    for (let part = 0; part < list.parts; part++) {
-      const from = start + partStart(length, part, list.parts),
-        to = start + partStart(length, part + 1, list.parts);
-      if (to - offset > run.length) return copies;
-      if (!hasPart(run, from - offset, list, index, part)) missed += to - from;
-      else {
-        missed = 0;
-        const last = copies.at(-1);
-        if (last !== undefined && last.from + last.length === from) {
-          copies[copies.length - 1] = { ...last, length: last.length + to - from };
-        } else copies.push({ base, from, at: from - offset, length: to - from });
-      }
-      if (missed > patienceBytes) return copies;
-    }
+  for (const part of follow(list, offset)) {
+    if (part.from + shift < low || part.to + shift > run.length) break;
+    if (hasPart(run, part.from + shift, list, part)) {
+      missed = 0;
+      parts.push(part);
+    } else missed += part.to - part.from;
+    if (missed > patienceBytes) break;
+  }
+  const copies: { base: number; from: number; at: number; length: number }[] = [];
+  for (const { from, to } of parts.sort((a, b) => a.from - b.from)) {
+    const last = copies.at(-1);
+    if (last !== undefined && last.from + last.length === from) last.length += to - from;
+    else copies.push({ base, from, at: from + shift, length: to - from });
   }
   return copies;
 }
 
-function backwards(
-  run: Uint8Array,
-  end: number,
-  list: ChunkList,
-  { base, offset }: Anchor,
-  patienceBytes: number,
-): Copy[] {
-  const copies: Copy[] = [];
-  const shift = run.length - offset;
-  let missed = 0;
-  for (let index = list.indexFrom(offset) - 1; index >= 0; index--) {
-    const start = list.offset(index), length = list.length(index);
-    for (let part = list.parts - 1; part >= 0; part--) {
-      const from = start + partStart(length, part, list.parts),
-        to = start + partStart(length, part + 1, list.parts);
-      if (from + shift < end) return copies.reverse();
-      if (!hasPart(run, from + shift, list, index, part)) missed += to - from;
-      else {
-        missed = 0;
-        const last = copies.at(-1);
-        if (last !== undefined && last.from === to) {
-          copies[copies.length - 1] = { base, from, at: from + shift, length: last.length + to - from };
-        } else copies.push({ base, from, at: from + shift, length: to - from });
-      }
-      if (missed > patienceBytes) return copies.reverse();
-    }
+function* partsFrom(list: ChunkList, offset: number): IterableIterator<Part> {
+  for (let index = list.indexFrom(offset); index < list.count; index++) {
+    for (let part = 0; part < list.parts; part++) yield partOf(list, index, part);
   }
-  return copies.reverse();
+}
+
+/** The same, backwards. */
+function* partsBefore(list: ChunkList, offset: number): IterableIterator<Part> {
+  for (let index = list.indexFrom(offset) - 1; index >= 0; index--) {
+    for (let part = list.parts - 1; part >= 0; part--) yield partOf(list, index, part);
+  }
+}
+
+function partOf(list: ChunkList, index: number, part: number): Part {
+  const start = list.offset(index), length = list.length(index);
+  const from = start + partStart(length, part, list.parts);
+  return { index, part, from, to: start + partStart(length, part + 1, list.parts) };
 }
 
 /** Whether a part of a chunk is what is at `at`: its CRC goes on from that of what is before it in the chunk. */
-function hasPart(run: Uint8Array, at: number, list: ChunkList, index: number, part: number): boolean {
-  const length = list.length(index);
-  const bytes = partStart(length, part + 1, list.parts) - partStart(length, part, list.parts);
-  if (bytes < MIN_COPY_BYTES) return false;
-  const crc = crc32(run.subarray(at, at + bytes), list.crcBefore(index, part));
-  return crc === list.crcBefore(index, part + 1);
+function hasPart(run: Uint8Array, at: number, list: ChunkList, { index, part, from, to }: Part): boolean {
+  if (to - from < MIN_COPY_BYTES) return false;
+  return crc32(run.subarray(at, at + to - from), list.crcBefore(index, part)) ===
+    list.crcBefore(index, part + 1);
 }

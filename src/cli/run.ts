@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { type Address, FileError } from "../domain/ports.ts";
 import { HOME_TRASH } from "../domain/relative_path.ts";
-import type { RunStatus } from "../domain/status.ts";
+import { countLeft, type RunStatus } from "../domain/status.ts";
 import type { Refusal } from "../link/tls_listener.ts";
 import type { IdentityKeeper } from "../identity/identity_keeper.ts";
 import type { OnceResult } from "../peer/once.ts";
@@ -157,10 +157,7 @@ async function run({ home, output, actor }: Context, flags: Flags): Promise<numb
 
 /** A run with `--once` that was ended before it was done: whoever started it must not take it for one that was. */
 function interrupted({ peers }: RunStatus, signal: Deno.Signal): OnceResult {
-  const left = peers.reduce(
-    (sum, { pending: { waiting, refused, held } }) => sum + waiting + refused + held,
-    0,
-  );
+  const left = peers.reduce((sum, { pending }) => sum + countLeft(pending), 0);
   return { reached: true, left, problem: `it was ended by ${signal}` };
 }
 

@@ -1,11 +1,10 @@
 import type { Command } from "commander";
 import { MirrorError } from "../domain/mirror_error.ts";
-import type { Problem, RunStatus } from "../domain/status.ts";
+import { countLeft, type Problem, type RunStatus } from "../domain/status.ts";
 import { formatAddress } from "../link/address.ts";
 import { heldProblems } from "../send/deletion_guard.ts";
 import type { Store } from "../store/store.ts";
-import { damageProblem } from "../verify/known_damage.ts";
-import { unreadProblem } from "../watch/unread.ts";
+import { knownProblems } from "../peer/known_problems.ts";
 import { type Config, loadConfig, parseConfig } from "./config.ts";
 import type { Action, Context } from "./context.ts";
 import { EXIT, helpEnd } from "./exit_status.ts";
@@ -128,7 +127,7 @@ function statusReport(
       lastSeen: jsonTimeOrNull(peer.lastSeenMs),
       pending,
       clockAheadMs: live?.clockAheadMs ?? null,
-      inSync: live === null ? null : live.inSync && pending.waiting + pending.refused + pending.held === 0,
+      inSync: live === null ? null : live.inSync && countLeft(pending) === 0,
     };
   });
   const { held, ...watchedCount } = store.observed.count();
@@ -185,6 +184,5 @@ function trashReport(store: Store): StatusReport["trash"] {
 
 /** What could not be read, what verifying has found and what the last run held back, while none is there to say so. */
 function keptProblems(store: Store): Problem[] {
-  const found = [unreadProblem(store), damageProblem(store)].filter((problem) => problem !== null);
-  return [...found, ...store.peers.list().flatMap((peer) => heldProblems(store, peer))];
+  return [...knownProblems(store), ...store.peers.list().flatMap((peer) => heldProblems(store, peer))];
 }

@@ -56,13 +56,12 @@ function summary(result: VerifyResult): string[] {
   const lines = [`${read("here", result)}, in ${showDuration(result.tookMs)}`];
   for (const peer of peers) {
     const name = escapeText(peer.name);
-    if (peer.state !== "not_asked" && peer.state !== "cannot") lines.push(read(`on ${name}`, peer));
+    const wasAsked = peer.state !== "not_asked" && peer.state !== "cannot";
+    if (wasAsked) lines.push(read(`on ${name}`, peer));
     if (peer.state === "lost") {
       lines.push(`${name} was not verified to the end: ${escapeText(peer.reason ?? "")}`);
     }
-    if (peer.state === "not_asked" || peer.state === "cannot") {
-      lines.push(`${name} was not asked: ${escapeText(peer.reason ?? "")}`);
-    }
+    if (!wasAsked) lines.push(`${name} was not asked: ${escapeText(peer.reason ?? "")}`);
     const differing = (peer.differencesThere ?? 0) + (peer.differencesHere ?? 0);
     if (differing > 0) {
       lines.push(`with ${name} the trees differed at ${plural(differing, "path")}: the difference is sent`);

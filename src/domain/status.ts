@@ -42,6 +42,11 @@ export interface TransferStatus extends TransferProgress {
   readonly leftMs: number | null;
 }
 
+/** Paths that a peer does not have as they are here, for whatever reason. */
+export function countLeft({ waiting, refused, held }: Omit<PeerLinkStatus["pending"], "bytes">): number {
+  return waiting + refused + held;
+}
+
 /** Something that is wrong at present, with what to do. */
 export interface Problem {
   readonly code: string;

@@ -249,7 +249,7 @@ export class Link {
         const keepsAlive = header["action"] === "ping" || (id !== null && this.#pings.delete(id));
         if (!keepsAlive) this.working();
         if (header["action"] === undefined && header["status"] !== undefined) await this.#takeReply(header);
-        else if (header["action"] === "ping") this.reply({ status: "ok", id: idOf(header) });
+        else if (header["action"] === "ping") this.reply({ status: "ok", id });
         else if (header["action"] === "credit" && this.has("credit")) this.#takeCredit(header);
         else await onFrame(this, header, this.#reader);
         await this.#skipRest();

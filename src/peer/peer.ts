@@ -2,7 +2,13 @@ import type { EventSink } from "../domain/events.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { type ErrorCode, messageOf, MirrorError } from "../domain/mirror_error.ts";
 import type { Address, Clock, FileTree, Listener, Network, Random } from "../domain/ports.ts";
-import type { PeerLinkStatus, Problem, RunStatus, TransferProgress } from "../domain/status.ts";
+import {
+  countLeft,
+  type PeerLinkStatus,
+  type Problem,
+  type RunStatus,
+  type TransferProgress,
+} from "../domain/status.ts";
 import type { IdentitySource } from "../identity/identity_keeper.ts";
 import { formatAddress } from "../link/address.ts";
 import { limitsOf } from "../link/limits.ts";
@@ -14,12 +20,13 @@ import { noteChanges } from "../send/pending_plan.ts";
 import { Sender } from "../send/sender.ts";
 import type { Peer } from "../store/peers.ts";
 import type { Store } from "../store/store.ts";
-import { damageProblem, noteDamaged } from "../verify/known_damage.ts";
+import { noteDamaged } from "../verify/known_damage.ts";
 import type { Change } from "../watch/sighting.ts";
 import { Observer } from "../watch/observer.ts";
 import { unreadProblem } from "../watch/unread.ts";
 import type { FrameReader } from "../wire/frame_reader.ts";
 import { EXTENSIONS, PROTOCOL_VERSION } from "../wire/hello.ts";
+import { knownProblems } from "./known_problems.ts";
 import { type OnceResult, whenDone } from "./once.ts";
 import { PairingHost } from "./pairing_host.ts";
 import { Refusals } from "./refusals.ts";
@@ -248,7 +255,7 @@ class PeerRun implements RunningPeer {
     if (this.#parts.once) {
       const once = whenDone({
         clock,
-        linked: () => this.#anyLinked(),
+        linked: () => this.#linked().length > 0,
         settled: () => this.#allSettled(),
         problem: () => this.#observer?.scanProblem ?? null,
         unread: () => unreadProblem(store)?.message ?? null,
@@ -347,7 +354,7 @@ class PeerRun implements RunningPeer {
   #onChanges(changes: readonly Change[]): void {
     const { store, clock } = this.#parts;
     // A peer can have been removed by a command a moment ago: its rows can take nothing any more.
-    const peers = [...this.#partners.keys()].filter((number) => store.peers.byNumber(number) !== null);
+    const peers = [...this.#partners.keys()].filter((number) => store.peers.has(number));
     const noted = noteChanges(store, peers, changes, clock.now());
     const paths = changes.map((change) => change.path);
     queueMicrotask(() => {
@@ -544,12 +551,12 @@ class PeerRun implements RunningPeer {
   #silentMs(): number {
     const now = this.#parts.clock.monotonic();
     if (!this.#scanned || !this.#observer!.idle() || this.#receiver!.busy) this.#waitingSince = now;
-    const links = [...this.#partners.keys()].flatMap((number) => this.#links!.linkTo(number) ?? []);
-    return Math.min(now - this.#waitingSince, ...links.map((link) => link.silentMs));
+    return Math.min(now - this.#waitingSince, ...this.#linked().map((link) => link.silentMs));
   }
 
-  #anyLinked(): boolean {
-    return [...this.#partners.keys()].some((number) => this.#links!.linkTo(number) !== null);
+  /** The links to peers that are sent to. */
+  #linked(): Link[] {
+    return [...this.#partners.keys()].flatMap((number) => this.#links!.linkTo(number) ?? []);
   }
 
   #allSettled(): boolean {
@@ -563,8 +570,7 @@ class PeerRun implements RunningPeer {
   #left(): number {
     let left = 0;
     for (const { peer } of this.#partners.values()) {
-      const { waiting, refused, held } = this.#parts.store.pending.totals(peer.number);
-      left += waiting + refused + held;
+      left += countLeft(this.#parts.store.pending.totals(peer.number));
     }
     return left;
   }
@@ -675,10 +681,7 @@ class PeerRun implements RunningPeer {
   }
 
   #problems(observing: Problem | null): Problem[] {
-    const problems = observing === null ? [] : [observing];
-    for (const found of [unreadProblem(this.#parts.store), damageProblem(this.#parts.store)]) {
-      if (found !== null) problems.push(found);
-    }
+    const problems = [...observing === null ? [] : [observing], ...knownProblems(this.#parts.store)];
     const noSpaceMs = this.#refusedForRoom.sinceMs();
     if (noSpaceMs !== null) {
       const message =

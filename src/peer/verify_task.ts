@@ -59,10 +59,7 @@ export class VerifyTask {
       this.#readHere(all),
       ...all.map((partner) => this.#readThere(partner)),
     ]);
-    const open: OpenFinding[] = here.findings.map((finding) => ({
-      ...opened(finding, null),
-      put: this.#putHere(finding, all),
-    }));
+    const open = here.findings.map((finding) => opened(finding, null, this.#putHere(finding, all)));
     for (const { partner, report } of there) {
       open.push(...report.findings.map((finding) => opened(finding, partner.peer)));
     }
@@ -189,8 +186,8 @@ interface Asked {
   readonly report: Report;
 }
 
-function opened(finding: Finding, at: OpenFinding["at"]): OpenFinding {
-  return { ...finding, at, put: new Map(), repaired: false, notRepaired: null };
+function opened(finding: Finding, at: OpenFinding["at"], put: OpenFinding["put"] = new Map()): OpenFinding {
+  return { ...finding, at, put, repaired: false, notRepaired: null };
 }
 
 function sum({ watched, synced }: Report) {

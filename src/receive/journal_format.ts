@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { hash as hashOf } from "node:crypto";
+import { HASH } from "../domain/hash.ts";
 import type { PathState } from "../domain/observation.ts";
 import type { ReadHandle } from "../domain/ports.ts";
 import { parseRelativePath, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
@@ -29,8 +30,6 @@ const MAX_INDEX_BYTES = 16 * 1024 * 1024;
 /** No content in a journal is longer; a small file's limit. */
 const MAX_CONTENT_BYTES = 256 * 1024;
 const ASIDE = `${STAGING_FOLDER}/old-`;
-
-const HASH = /^[0-9a-f]{64}$/;
 
 /** An entry in the index: peer, path, aside, size, mtime, executable, hash. */
 type Line = readonly [number, string, string, number, number, 0 | 1, string];

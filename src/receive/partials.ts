@@ -6,9 +6,10 @@ import type { Store } from "../store/store.ts";
 /** Beginnings that are kept for their rest to come. */
 const MAX_COUNT = 8;
 const MAX_AGE_MS = 7 * 24 * 3600 * 1000;
-/** With less free than this on the disk only the latest is kept, and with less than that none. */
+/** Room that is left on the disk for the database and for everybody else: with less no beginning is kept. */
+export const SPARE_BYTES = 16 * 1024 * 1024;
+/** With less free than this only the latest is. */
 const MIN_FREE_BYTES = 64 * 1024 * 1024;
-const LAST_FREE_BYTES = 16 * 1024 * 1024;
 
 export interface PartialsParts {
   readonly tree: FileTree;
@@ -121,7 +122,7 @@ export class Partials {
     for (const partial of partials) {
       const withIt = bytes + partial.verifiedBytes;
       const fits = count === 0
-        ? freeBytes >= LAST_FREE_BYTES
+        ? freeBytes >= SPARE_BYTES
         : freeBytes >= MIN_FREE_BYTES && withIt <= freeBytes;
       const isYoung = clock.now() - partial.updatedMs < MAX_AGE_MS;
       if (count < MAX_COUNT && fits && isYoung) {

@@ -1,5 +1,6 @@
 import { gunzipSync } from "node:zlib";
 import { type Cutting, cuttingOf, isAverage } from "../chunks/gear.ts";
+import { isHash } from "../domain/hash.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 
@@ -30,8 +31,6 @@ export interface Piece {
   readonly cutting: Cutting | null;
 }
 
-const HASH = /^[0-9a-f]{64}$/;
-
 /** @throws {MirrorError} `bad_header` naming the field. */
 export function parsePiece(header: RawHeader, contentBytes: number): Piece {
   const coding = header["coding"] ?? "plain";
@@ -40,7 +39,7 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
   }
   const packed = coding.endsWith("gzip");
   const digest = header["digest"] ?? null, base = header["base"] ?? null;
-  if (digest !== null && (typeof digest !== "string" || !HASH.test(digest))) {
+  if (digest !== null && !isHash(digest)) {
     throw new MirrorError("bad_header", 'the field "digest" is not a SHA-256 in hex');
   }
   const bits = header["bits"] ?? null;
@@ -54,7 +53,7 @@ export function parsePiece(header: RawHeader, contentBytes: number): Piece {
   if (length > MAX_MADE_BYTES) {
     throw new MirrorError("bad_content", `a piece makes more than ${MAX_MADE_BYTES} bytes`);
   }
-  if ((script || base !== null) && (typeof base !== "string" || !HASH.test(base))) {
+  if ((script || base !== null) && !isHash(base)) {
     throw new MirrorError("bad_header", 'the field "base" is not a SHA-256 in hex');
   }
   return {

@@ -30,7 +30,7 @@ import { MAX_PIECE_BYTES } from "./piece.ts";
 import { Quota, type Room } from "./quota.ts";
 import { recoverCommits } from "./recover.ts";
 import type { Replay } from "./replay.ts";
-import { Partials } from "./partials.ts";
+import { Partials, SPARE_BYTES } from "./partials.ts";
 import { type Staged, Staging } from "./staging.ts";
 import { type Move, Mover } from "./move.ts";
 import { Transfer } from "./transfer.ts";
@@ -51,8 +51,6 @@ const MAX_COPIES = 256;
 const MAX_QUESTIONS = 4;
 /** Refused transfers that are remembered on one link, so that pieces of them which still come are dropped without a word. */
 const MAX_REFUSED = 4096;
-/** Room that is left on the disk for the database and for everybody else. */
-const SPARE_BYTES = 16 * 1024 * 1024;
 /** How long a reading of the free space is good. */
 const FREE_SPACE_MS = 500;
 /** How often what a crash has taken is tried to be brought back when the disk has refused it. */
@@ -674,7 +672,9 @@ export class Receiver {
     }
     throw new MirrorError(
       "no_space",
-      `the disk that holds synced/ has no room for ${neededBytes} bytes beside the 16 MiB that stay free: make room there`,
+      `the disk that holds synced/ has no room for ${neededBytes} bytes beside the ${
+        SPARE_BYTES / 2 ** 20
+      } MiB that stay free: make room there`,
     );
   }
 

@@ -266,7 +266,7 @@ export class Replay {
     const { tree, store } = this.#parts;
     const { entry, entry: { path, peer, state } } = read;
     // Removed meanwhile: nobody is there to whom it could belong. What waits aside is rescued by the sweep.
-    if (store.peers.byNumber(peer) === null) return;
+    if (!store.peers.has(peer)) return;
     const content = await read.content();
     if (content !== null && await hasRealParents(tree, path)) {
       const { now, found } = await lookAt(tree, path, state, content);

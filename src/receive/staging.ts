@@ -19,6 +19,30 @@ const ASIDE = "old-";
 const JOURNAL = "journal-";
 
 /**
+ * Makes the staging folder if it is not there.
+ *
+ * @throws {FileError} when something else has its name, or it cannot be made.
+ */
+export async function ensureStaging(tree: FileTree): Promise<void> {
+  let stat = await tree.lstat(STAGING_FOLDER);
+  if (stat === null) {
+    try {
+      await tree.mkdir(STAGING_FOLDER);
+    } catch (error) {
+      // Files that come on different links are staged at the same time, and repairs: another one was faster.
+      if (!(error instanceof FileError && error.code === "exists")) throw error;
+      stat = await tree.lstat(STAGING_FOLDER);
+    }
+  }
+  if (stat !== null && stat.kind !== "folder") {
+    throw new FileError(
+      "not_folder",
+      `${tree.root}/${STAGING_FOLDER} is MirrorSync's own folder, but something else has the name: move it away`,
+    );
+  }
+}
+
+/**
  * The staging folder at the top of `synced/`: where content waits, verified and flushed, until it is renamed into place. It is
  * there only while something is on its way, so that a mirror at rest holds nothing but the peer's files.
  */
@@ -41,22 +65,7 @@ export class Staging {
    */
   async ensure(): Promise<void> {
     if (this.#there) return;
-    let stat = await this.#tree.lstat(STAGING_FOLDER);
-    if (stat === null) {
-      try {
-        await this.#tree.mkdir(STAGING_FOLDER);
-      } catch (error) {
-        // Files that come on different links are staged at the same time: another one was faster.
-        if (!(error instanceof FileError && error.code === "exists")) throw error;
-        stat = await this.#tree.lstat(STAGING_FOLDER);
-      }
-    }
-    if (stat !== null && stat.kind !== "folder") {
-      throw new FileError(
-        "not_folder",
-        `${this.#tree.root}/${STAGING_FOLDER} is MirrorSync's own folder, but something else has the name: move it away`,
-      );
-    }
+    await ensureStaging(this.#tree);
     this.#there = true;
   }
 

@@ -1,3 +1,4 @@
+import { isHash } from "../domain/hash.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import {
@@ -15,15 +16,13 @@ export interface TreeAnswer {
   readonly content: Uint8Array | null;
 }
 
-const DIGEST = /^[0-9a-f]{64}$/;
-
 /**
  * `tree`: whether what this side holds of the peer has the digest that the peer expects; if not, the digest of each bucket.
  *
  * @param held In the byte order of the paths.
  */
 export function answerTree(held: Iterable<TreeEntry>, header: RawHeader): TreeAnswer {
-  if (typeof header["digest"] !== "string" || !DIGEST.test(header["digest"])) {
+  if (!isHash(header["digest"])) {
     throw new MirrorError("bad_header", 'the field "digest" is not a SHA-256 in hex');
   }
   let count = 0;

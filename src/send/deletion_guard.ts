@@ -208,7 +208,7 @@ export class DeletionGuard {
   async #count(): Promise<void> {
     const { store, clock } = this.#parts;
     // A peer that was removed meanwhile has no rows any more.
-    if (store.peers.byNumber(this.#peer) === null) return;
+    if (!store.peers.has(this.#peer)) return;
     const held = readHeldDeletions(store, this.#peer);
     const sinceMs = Math.min(clock.now(), ...held.map((each) => each.sinceMs)) - WINDOW_MS;
     const recent = [...store.departed.deletedSince(this.#peer, sinceMs)];

@@ -78,7 +78,6 @@ export class Outgoing {
   #onResume: () => void = () => {};
   #turn = 0;
   #stopped = false;
-  #abandoned = false;
   #failure: MirrorError | null = null;
   /** Whether the next piece is the first of its pass. */
   #isFirst = true;
@@ -128,9 +127,7 @@ export class Outgoing {
 
   /** Ends the pass that is under way, if one is: the file is not there any more. What was sent whole is answered as ever. */
   abandon(): void {
-    if (!this.#passing) return;
-    this.#abandoned = true;
-    this.stop();
+    if (this.#passing) this.fail(gone(this.#parts.observed));
   }
 
   /**
@@ -168,7 +165,7 @@ export class Outgoing {
     this.#onResume();
   }
 
-  /** Ends the transfer: what the receiver has said cannot be followed. */
+  /** Ends the transfer with an error: what the receiver has said cannot be followed, or the file is gone. */
   fail(error: MirrorError): void {
     this.#failure ??= error;
     this.stop();
@@ -203,7 +200,6 @@ export class Outgoing {
         return await this.#passFrom(resume);
       } catch (error) {
         if (error !== STOPPED) throw error;
-        if (this.#abandoned) throw gone(this.#parts.observed);
         if (this.#failure !== null) throw this.#failure;
         if (this.#stopped) return null;
       } finally {

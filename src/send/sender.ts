@@ -5,7 +5,7 @@ import { codeOf, isPermanentRefusal, messageOf, MirrorError } from "../domain/mi
 import { FOLDER_STATE, type Kind, type Observation, type PathState } from "../domain/observation.ts";
 import { type Clock, FileError, type FileTree, type Random } from "../domain/ports.ts";
 import { ancestorsOf, type RelativePath } from "../domain/relative_path.ts";
-import type { TransferProgress } from "../domain/status.ts";
+import { countLeft, type TransferProgress } from "../domain/status.ts";
 import { formatTimestamp } from "../domain/timestamp.ts";
 import type { Link } from "../link/link.ts";
 import { INDEXED_BYTES } from "../store/acked.ts";
@@ -140,15 +140,14 @@ export class Sender {
   /** Whether everything that is observed was acknowledged, as far as it is known. */
   get inSync(): boolean {
     if (!this.#compared || this.#busy) return false;
-    const { waiting, refused, held } = this.#parts.store.pending.totals(this.#peer);
-    return waiting + refused + held === 0;
+    return countLeft(this.#parts.store.pending.totals(this.#peer)) === 0;
   }
 
   /** Whether nothing is under way and nothing is due: all that is left was refused or failed at least `attempts` times. */
   canGetNoFurther(attempts: number): boolean {
     if (!this.#compared || this.#busy || this.#order.hasFresh) return false;
-    const { waiting, refused, held } = this.#parts.store.pending.totals(this.#peer);
-    return waiting + refused + held <= this.#parts.store.pending.stuck(this.#peer, attempts);
+    const { pending } = this.#parts.store;
+    return countLeft(pending.totals(this.#peer)) <= pending.stuck(this.#peer, attempts);
   }
 
   get isAttached(): boolean {
@@ -464,8 +463,8 @@ export class Sender {
   }
 
   /**
-   * A large file that is on its way and that this one, which is new to the peer, looks like a copy of. Once the peer has that, this one need not travel: several
-   * copies of a file often come together.
+   * A large file that is on its way and that this one, which is new to the peer, looks like a copy of. Once the peer has that, this one
+   * need not travel: several copies of a file often come together.
    */
   async #twinOf(observed: Observation): Promise<RelativePath | null> {
     const { store, tree } = this.#parts;
@@ -696,7 +695,7 @@ export class Sender {
     this.#settled = [];
     const { store, clock, onEvent } = this.#parts;
     // A peer that was removed meanwhile has no rows any more.
-    if (store.peers.byNumber(this.#peer) === null) return;
+    if (!store.peers.has(this.#peer)) return;
     const again: RelativePath[] = [];
     const now = clock.now();
     try {

@@ -1,3 +1,4 @@
+import { isHash } from "../domain/hash.ts";
 import type { RawHeader } from "../domain/header.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import type { FileTree } from "../domain/ports.ts";
@@ -52,7 +53,7 @@ export async function answerChunks(
   stopped: () => boolean,
 ): Promise<Uint8Array> {
   const { hash } = header;
-  if (typeof hash !== "string" || !/^[0-9a-f]{64}$/.test(hash)) throw bad("hash");
+  if (!isHash(hash)) throw bad("hash");
   const chunks = await chunksFor(parts, peer, hash, stopped);
   if (chunks === null) {
     throw new MirrorError("content_needed", "no such version is here, or no list of its chunks");

@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { HASH } from "../domain/hash.ts";
 import { MirrorError } from "../domain/mirror_error.ts";
 import { parseRelativePath, type RelativePath } from "../domain/relative_path.ts";
 import type { Link, Reply } from "../link/link.ts";
@@ -53,7 +54,7 @@ const path = v.pipe(
   }),
 );
 const paths = v.pipe(v.array(path), v.maxLength(MAX_PATHS));
-const hash = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+const hash = v.pipe(v.string(), v.regex(HASH));
 const PATHS = v.object({ watched: paths, synced: paths });
 const DAMAGED = v.pipe(
   v.array(v.object({ path, hash, like: hash, ranges: FINDING.entries.ranges })),

@@ -5,6 +5,7 @@ import { type Clock, FileError, type FileTree, type Random, type ReadHandle } fr
 import { parentOf, type RelativePath, STAGING_FOLDER } from "../domain/relative_path.ts";
 import { Slices } from "../domain/slices.ts";
 import { flushFolders } from "../receive/flush_folders.ts";
+import { ensureStaging } from "../receive/staging.ts";
 import { localNote } from "../store/log.ts";
 import type { Store } from "../store/store.ts";
 import { type Expected, expectedInWatched } from "./expected.ts";
@@ -167,24 +168,6 @@ function* stretches(
     at = to;
   }
   if (at < sizeBytes) yield [at, sizeBytes, false];
-}
-
-async function ensureStaging(tree: FileTree): Promise<void> {
-  let stat = await tree.lstat(STAGING_FOLDER);
-  if (stat === null) {
-    try {
-      return await tree.mkdir(STAGING_FOLDER);
-    } catch (error) {
-      // Two repairs at once, one asked for on each side: the other one was faster.
-      if (!(error instanceof FileError && error.code === "exists")) throw error;
-      stat = await tree.lstat(STAGING_FOLDER);
-    }
-  }
-  if (stat !== null && stat.kind !== "folder") {
-    const message =
-      `${tree.root}/${STAGING_FOLDER} is MirrorSync's own folder, but something else has the name: move it away`;
-    throw new FileError("not_folder", message);
-  }
 }
 
 /** Removes the staging folder when nothing is in it. */

@@ -348,9 +348,7 @@ const PIECES: readonly string[] = [
     "MS01-",
   ],
   ...[
-    "-----BEGIN CERTIFICATE-----",
-    "-----END CERTIFICATE-----",
-    "-----BEGIN PRIVATE KEY-----",
+    ...["BEGIN CERTIFICATE", "END CERTIFICATE", "BEGIN PRIVATE KEY"].map((line) => `-----${line}-----`),
     '"""',
     "'''",
     "[[x]]",
